@@ -1,0 +1,211 @@
+"""Where things live, and every setting of a fine-tune or an evaluation.
+
+The command line, the Tune form and Python all build the same ``TuneConfig``;
+what they cannot build is refused here, once, with the same words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from braindash.errors import BraindashError, closest
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder that holds studies, models, features, runs and cortex caches."""
+
+    path: Path
+
+    @classmethod
+    def resolve(cls, path: str | os.PathLike[str] | None = None) -> Home:
+        """Return the home at ``path``, else ``$BRAINDASH_HOME``, else ``./cache``."""
+        chosen = path or os.environ.get("BRAINDASH_HOME") or "cache"
+        return cls(Path(chosen).expanduser().resolve())
+
+    @property
+    def studies(self) -> Path:
+        return self.path / "studies"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def features(self) -> Path:
+        return self.path / "features"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def cortex(self) -> Path:
+        return self.path / "cortex"
+
+
+class _Settings(BaseModel):
+    """Strict, immutable base: an unknown or misspelt key is an error, not a shrug."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WindowConfig(_Settings):
+    """How hidden states become one vector a TR.
+
+    The field's own definition is ``context=16, stride=0.1, readout="last"``: a
+    16-s window every 0.1 s, its last frame, Lanczos to the TR. ``tr_mean`` reads
+    every TR that lies in the last ``stride`` seconds of a window as the mean of
+    its frames; with ``stride == context`` each second of audio is seen once.
+    """
+
+    context: float = Field(16.0, gt=0, le=120, description="Seconds of audio in a window.")
+    stride: float = Field(16.0, gt=0, description="Seconds from window to window.")
+    readout: Literal["last", "mean", "tr_mean"] = Field(
+        "tr_mean",
+        description="What is read from a window: its last frame, the mean of all its frames, "
+        "or the mean of the frames of each TR in its last `stride` seconds.",
+    )
+
+    @model_validator(mode="after")
+    def _stride_fits(self) -> Self:
+        if self.stride > self.context:
+            raise ValueError(f"stride ({self.stride:g} s) must not exceed context ({self.context:g} s)")
+        return self
+
+
+C = TypeVar("C", bound=_Settings)
+
+PAPER_WINDOW = WindowConfig(context=16.0, stride=0.1, readout="last")
+DEFAULT_DELAYS = (1, 2, 3, 4)
+DEFAULT_ALPHAS = tuple(float(10**e) for e in [x / 2 for x in range(0, 15)])  # 1 … 1e7
+
+
+class EncodingConfig(_Settings):
+    """How responses are predicted from features."""
+
+    window: WindowConfig = WindowConfig()
+    delays: tuple[int, ...] = Field(DEFAULT_DELAYS, description="FIR delays, in TRs.")
+    alphas: tuple[float, ...] = Field(DEFAULT_ALPHAS, description="Ridge penalties tried (added to X'X).")
+    select: Literal["r", "r2"] = Field("r", description="Score that chooses the penalty.")
+    layers: tuple[int, ...] | None = Field(None, description="Layers to evaluate; all when empty.")
+    ceiling_threshold: float = Field(
+        0.1, ge=0, lt=1, description="Targets whose noise ceiling is below this are excluded from r_norm, and counted."
+    )
+    n_boot: int = Field(2000, ge=100, description="Bootstrap samples for intervals.")
+    seed: int = 0
+
+    @field_validator("delays", "alphas")
+    @classmethod
+    def _not_empty(cls, v: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not v:
+            raise ValueError("needs at least one value")
+        return v
+
+
+class LoraConfig(_Settings):
+    rank: int = Field(8, ge=1, le=512, description="Rank r of the adapters.")
+    alpha: float = Field(16.0, gt=0, description="LoRA scaling numerator; the update is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapters' input.")
+    targets: tuple[str, ...] | None = Field(
+        None, description="Linear layers that get adapters, by short name (q, k, v, out, fc1, fc2); None: all six."
+    )
+    first_block: int | None = Field(
+        None, ge=0, description="First transformer block (from 0) that is tuned; None: the upper half."
+    )
+
+
+class HeadConfig(_Settings):
+    kind: Literal["linear", "low_rank", "hrf_low_rank"] = Field(
+        "hrf_low_rank", description="linear, low-rank, or low-rank followed by a fixed haemodynamic response."
+    )
+    rank: int = Field(24, ge=1, description="Width of the low-rank bottleneck.")
+    init: Literal["random", "ridge"] = Field("ridge", description="Start at random or at reduced-rank ridge.")
+
+
+class OptimiserConfig(_Settings):
+    lr: float = Field(3e-3, gt=0, description="Peak learning rate of the speech model's tuned weights.")
+    head_lr: float = Field(1e-4, ge=0, description="Peak learning rate of the head.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    warmup_steps: int = Field(10, ge=0, description="Steps of linear warm-up.")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    epochs: int = Field(3, ge=1, le=1000, description="Passes over the tuning stories.")
+    patience: int | None = Field(None, ge=1, description="Stop after this many epochs without a better validation r.")
+
+
+class TuneConfig(_Settings):
+    """One fine-tune, complete enough to repeat it."""
+
+    braindash: int = Field(1, ge=1, le=1, description="Version of this file format.")
+    study: str = Field(description="Study id.")
+    model: str = Field(description="Model: a known name, a hub id, a local folder, or a run id.")
+    subjects: tuple[str, ...] | None = Field(None, description="Subjects tuned on; None: all of the study.")
+    recipe: Literal["lora", "head"] = Field("lora", description="What is trained: adapters and head, or head alone.")
+    loss: Literal["mse", "spatial"] = Field(
+        "mse", description="mse, or minus the mean over TRs of the correlation across targets (spatial)."
+    )
+    control: Literal["none", "block-permuted"] = Field(
+        "none", description="none: the real responses; block-permuted: the same responses in shuffled blocks of TRs."
+    )
+    permute_block: int = Field(10, ge=1, description="TRs in a permuted block (control block-permuted).")
+    rois: tuple[str, ...] = Field((), description="Regions tuned on; empty: every target.")
+    min_ceiling: float = Field(0.0, ge=0, lt=1, description="Only targets with at least this noise ceiling.")
+    layer: int | None = Field(None, ge=1, description="Hidden state that feeds the head; None: the last.")
+    window: WindowConfig = WindowConfig()
+    delays: tuple[int, ...] = Field(DEFAULT_DELAYS, description="FIR delays in TRs (heads linear and low_rank).")
+    lora: LoraConfig = LoraConfig()
+    head: HeadConfig = HeadConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    block_trs: int | None = Field(None, ge=4, description="TRs in a step; None: a whole story.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where it is fast, else fp32.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N, mps.")
+    checkpoint_steps: int = Field(50, ge=1, description="Steps between checkpoints; one is also written every epoch.")
+    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept besides the best.")
+    seed: int = Field(0, ge=0, lt=2**32)
+    name: str = Field("", max_length=300, description="A label of your own; shown as text.")
+    evaluate: bool = Field(True, description="Evaluate the layers when tuning ends.")
+    encoding: EncodingConfig = EncodingConfig()
+
+    def matching_key(self) -> str:
+        """Hash of everything but name and control: a run and its control share it."""
+        data = self.model_dump(mode="json", exclude={"name", "control", "permute_block", "device", "evaluate"})
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def validate(kind: type[C], data: Mapping[str, Any], where: str = "the configuration") -> C:
+    """Build ``kind`` from ``data``; a mistake becomes one BraindashError that names every key."""
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        problems = []
+        for e in error.errors():
+            key = ".".join(str(p) for p in e["loc"]) or "(whole)"
+            message = e["msg"].removeprefix("Value error, ")
+            if e["type"] == "extra_forbidden":
+                message = f"unknown setting. {closest(str(e['loc'][-1]), known_keys(kind, e['loc'][:-1]))}"
+            elif e["type"] != "missing":
+                message += f" (got {e['input']!r})"
+            problems.append(f"{key}: {message}")
+        raise BraindashError(
+            f"{where} is not valid: {'; '.join(problems)}.", "Correct the named settings and try again."
+        ) from None
+
+
+def known_keys(kind: type[BaseModel], path: tuple[Any, ...] = ()) -> list[str]:
+    """Return the setting names of ``kind``, or of the section at ``path`` inside it."""
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)
