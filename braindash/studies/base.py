@@ -64,16 +64,21 @@ class Split:
 class Story:
     """One stimulus: its audio and, where known, what was said when.
 
-    ``words`` and ``phones`` are tables with columns ``text, onset, offset`` in
-    seconds of the audio file, in order of onset; None where unknown.
+    A story may be a segment of its audio file, ``[start, stop)`` seconds; every
+    time is then counted from ``start``. Use ``Study.audio`` to read it: two
+    stories may share one file. ``words`` and ``phones`` are tables with columns
+    ``text, onset, offset`` in seconds from the story's start, in order of
+    onset; None where unknown.
     """
 
     name: str
     part: Part
     audio: Path
-    duration: float  # seconds
+    duration: float  # seconds, of the segment
     words: pd.DataFrame | None = field(default=None, repr=False, compare=False)
     phones: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    start: float = 0.0  # second of the audio file at which the story starts
+    stop: float | None = None  # and ends; None: the end of the file
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,18 @@ class CortexMap:
     filestore: str | None = None
     subject: str | None = None
     transform: str | None = None
+
+
+@dataclass(frozen=True)
+class TargetScan:
+    """What is wrong with a subject's targets: two (n_targets,) bool arrays.
+
+    ``not_finite``: NaN or infinite somewhere. ``constant``: finite, but without
+    change in at least one story.
+    """
+
+    not_finite: np.ndarray
+    constant: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,13 @@ class Study(ABC):
         """Return the story as 16 kHz mono float32 in [-1, 1]: (n_samples,)."""
         from braindash.studies.audio import read_audio
 
-        return read_audio(self.story(story).audio)
+        s = self.story(story)
+        return read_audio(s.audio, start=s.start, stop=s.stop)
+
+    def n_repeats(self, story: str, subject: str) -> int:
+        """Return how many single repeats of a story the subject's data hold; 1 where only a mean or one pass."""
+        repeats = self.read_repeats(story, subject)
+        return 1 if repeats is None else len(repeats)
 
     def story(self, name: str) -> Story:
         try:
@@ -183,8 +206,29 @@ class Study(ABC):
         return name
 
     @functools.cached_property
-    def _usable(self) -> dict[str, np.ndarray]:
+    def _scans(self) -> dict[str, TargetScan]:
         return {}
+
+    def scan(self, subject: str) -> TargetScan:
+        """Read every story of a subject once and say which targets cannot be used; cached."""
+        if subject not in self._scans:
+            scan: TargetScan | None = None
+            for story in self.heard(subject):
+                y = self.read_responses(story, subject)
+                finite = np.isfinite(y).all(axis=0)
+                constant = finite.copy()
+                constant[finite] = np.ptp(y[:, finite], axis=0) == 0
+                if scan is None:
+                    scan = TargetScan(~finite, constant)
+                else:
+                    not_finite = scan.not_finite | ~finite
+                    scan = TargetScan(not_finite, (scan.constant | constant) & ~not_finite)
+            if scan is None:
+                raise BraindashError(
+                    f"Subject {subject!r} of study {self.id!r} has no responses.", "Add response files for it."
+                )
+            self._scans[subject] = scan
+        return self._scans[subject]
 
     def usable(self, subject: str) -> np.ndarray:
         """Return which targets are finite and vary in every story: (n_targets,) bool.
@@ -192,19 +236,8 @@ class Study(ABC):
         Reads every story once; cached. Excluded targets are never filled in:
         callers leave them out and report how many.
         """
-        if subject not in self._usable:
-            ok: np.ndarray | None = None
-            for story in self.heard(subject):
-                y = self.read_responses(story, subject)
-                good = np.isfinite(y).all(axis=0)
-                good[good] &= np.ptp(y[:, good], axis=0) > 0
-                ok = good if ok is None else ok & good
-            if ok is None:
-                raise BraindashError(
-                    f"Subject {subject!r} of study {self.id!r} has no responses.", "Add response files for it."
-                )
-            self._usable[subject] = ok
-        return self._usable[subject]
+        scan = self.scan(subject)
+        return ~(scan.not_finite | scan.constant)
 
     @abstractmethod
     def check(self) -> list[Finding]:
@@ -216,7 +249,7 @@ class Study(ABC):
 
         h = hashlib.sha256(f"{self.kind}:{self.id}:{self.tr}".encode())
         for s in self.stories.values():
-            h.update(f"{s.name}:{s.part}:{s.duration:.3f}".encode())
+            h.update(f"{s.name}:{s.part}:{s.start:.3f}:{s.duration:.3f}".encode())
             if s.audio.exists():
                 h.update(str(s.audio.stat().st_size).encode())
         h.update(",".join(self.subjects).encode())
