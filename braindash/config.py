@@ -100,8 +100,8 @@ class EncodingConfig(_Settings):
     ceiling_threshold: float = Field(
         0.1, ge=0, lt=1, description="Targets whose noise ceiling is below this are excluded from r_norm, and counted."
     )
-    n_boot: int = Field(2000, ge=100, description="Bootstrap samples for intervals.")
-    seed: int = 0
+    n_boot: int = Field(1000, ge=100, description="Bootstrap samples behind every standard error.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the bootstrap.")
 
     @field_validator("delays", "alphas")
     @classmethod
@@ -136,7 +136,9 @@ class OptimiserConfig(_Settings):
     head_lr: float = Field(1e-4, ge=0, description="Peak learning rate of the head.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     warmup_steps: int = Field(10, ge=0, description="Steps of linear warm-up.")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rates fall after the warm-up."
+    )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the tuning stories.")
     patience: int | None = Field(None, ge=1, description="Stop after this many epochs without a better validation r.")
@@ -170,7 +172,7 @@ class TuneConfig(_Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N, mps.")
     checkpoint_steps: int = Field(50, ge=1, description="Steps between checkpoints; one is also written every epoch.")
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept besides the best.")
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random; the same seed repeats the run.")
     name: str = Field("", max_length=300, description="A label of your own; shown as text.")
     evaluate: bool = Field(True, description="Evaluate the layers when tuning ends.")
     encoding: EncodingConfig = EncodingConfig()
