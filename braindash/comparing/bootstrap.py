@@ -1,0 +1,126 @@
+"""Region means with standard errors over test stories and targets, paired across models.
+
+A region's score is the mean over its targets of the correlation over all test
+stories. Two things were sampled to get it: the stories that were played and
+the targets that were measured. Both are resampled together, with the same
+weights for every model, so that a difference of two models is paired in both.
+
+The correlation of a resample is exact, not an average of per-story values: it
+is rebuilt from the sums of products that every scoring unit leaves behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CHUNK = 4096  # targets worked on at once: bounds memory at n_boot × CHUNK
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums of centred products of response y and prediction p, one row a scoring unit.
+
+    A unit is a test story, or a stretch of one where there are few stories;
+    centring is by story, so that sums over units give the correlation over stories.
+
+    Attributes
+    ----------
+    yp, yy, pp : (n_units, n_targets) arrays
+    """
+
+    yp: np.ndarray
+    yy: np.ndarray
+    pp: np.ndarray
+
+    def correlation(self) -> np.ndarray:
+        """Return r over all units: (n_targets,). NaN where y or p is constant."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.yp.sum(0) / np.sqrt(self.yy.sum(0) * self.pp.sum(0))
+
+    def unit_correlation(self) -> np.ndarray:
+        """Return r of every unit: (n_units, n_targets)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.yp / np.sqrt(self.yy * self.pp)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+    @classmethod
+    def of(cls, value: float, samples: np.ndarray, n_units: int) -> Estimate:
+        """Return value ± t · SE from bootstrap ``samples`` of it.
+
+        The bootstrap over n units is too narrow by sqrt((n-1)/n); with the few
+        test stories that studies have, that and the normal quantile matter, so
+        the standard error is corrected and Student's t with n-1 degrees used.
+        """
+        if n_units < 2 or not np.isfinite(value):
+            return cls(value, float("nan"), float("nan"), float("nan"))
+        se = float(np.std(samples, ddof=1)) * np.sqrt(n_units / (n_units - 1))
+        if se == 0:
+            return cls(value, value, value, 1.0 if value == 0 else 0.0)
+        reach = float(stats.t.ppf(0.975, n_units - 1)) * se
+        p = 2 * float(stats.t.sf(abs(value) / se, n_units - 1))
+        return cls(value, value - reach, value + reach, p)
+
+
+def bootstrap_region_means(
+    models: Mapping[str, Moments],
+    masks: Mapping[str, np.ndarray],
+    scale: np.ndarray | None,
+    n_boot: int,
+    seed: int,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Bootstrap the mean score of every region for every model, with common weights.
+
+    Parameters
+    ----------
+    models : mapping of name to Moments, all of the same units and targets
+    masks : mapping of region to (n_targets,) bool
+        Targets that count in the region.
+    scale : (n_targets,) or None
+        What r is divided by (the noise ceiling), or None for r itself.
+    n_boot : int
+    seed : int
+
+    Returns
+    -------
+    dict of model to dict of region to (1 + n_boot,) array
+        Entry 0 is the estimate itself (all weights one), the rest the resamples.
+    """
+    any_model = next(iter(models.values()))
+    n_units, n_targets = any_model.yp.shape
+    rng = np.random.default_rng(seed)
+    weights = np.vstack([np.ones(n_units), rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_boot)])
+    sums = {m: {r: np.zeros(1 + n_boot) for r in masks} for m in models}
+    totals = {r: np.zeros(1 + n_boot) for r in masks}
+    used = np.flatnonzero(np.any([*masks.values()], axis=0)) if masks else np.array([], int)
+    for start in range(0, len(used), CHUNK):
+        cols = used[start : start + CHUNK]
+        # exponential weights resample targets without drawing any of them zero times
+        target_weights = np.vstack([np.ones(len(cols)), rng.standard_exponential((n_boot, len(cols)))])
+        members = {r: mask[cols] for r, mask in masks.items() if mask[cols].any()}
+        for region, inside in members.items():
+            totals[region] += target_weights[:, inside].sum(1)
+        for name, m in models.items():
+            with np.errstate(invalid="ignore", divide="ignore"):
+                r = (weights @ m.yp[:, cols]) / np.sqrt((weights @ m.yy[:, cols]) * (weights @ m.pp[:, cols]))
+            # a constant prediction predicts nothing: its correlation counts as 0
+            r = np.where(np.isfinite(r), r, 0.0)
+            if scale is not None:
+                r /= scale[cols]
+            r *= target_weights
+            for region, inside in members.items():
+                sums[name][region] += r[:, inside].sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {m: {r: sums[m][r] / totals[r] for r in masks} for m in models}

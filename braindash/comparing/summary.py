@@ -1,0 +1,167 @@
+"""What was found, in words that carry their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Row = Mapping[str, Any]
+
+MODEL_WORDS = {
+    "pretrained": "the pretrained model",
+    "brain_tuned": "the brain-tuned model",
+    "block_permuted": "the control tuned on block-permuted responses",
+}
+
+QUESTION = "What did brain-tuning change?"
+
+
+def summarise(
+    encoding: Sequence[Row],
+    differences: Sequence[Row],
+    *,
+    tuned: str,
+    region: str = "late_language",
+    early: str = "primary_auditory",
+    titles: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Put the answer into two sentences, from the rows alone.
+
+    Parameters
+    ----------
+    encoding, differences : rows of `region_rows`
+    tuned : str
+        Name of the model in question, "brain_tuned" or a control's.
+    region, early : str
+        The regions that the sentences are about; where the study lacks them,
+        the whole of its targets.
+    titles : mapping, optional
+        Readable region names.
+
+    Returns
+    -------
+    dict
+        ``question`` str; ``answer`` two sentences; ``verdict`` "rose" | "fell" |
+        "no change shown"; and the rows that the sentences rest on.
+    """
+    subject = "all" if any(r["subject"] == "all" for r in encoding) else (encoding[0]["subject"] if encoding else "")
+    here = [r for r in differences if r["subject"] == subject]
+    regions = list(dict.fromkeys(r["roi"] for r in here))
+    if not here:
+        return {"question": QUESTION, "answer": ["The run has no pair of models to compare."], "verdict": "none"}
+    region = region if region in regions else ("cortex" if "cortex" in regions else regions[0])
+    last = max(r["layer"] for r in here)
+    focus = _find(here, tuned, region, last)
+    if focus is None:
+        others = [r["model"] for r in here if r["layer"] == last]
+        tuned = others[0]
+        focus = _find(here, tuned, region, last)
+    assert focus is not None
+    normalised = np.isfinite(focus["delta_r_norm"])
+    change, low, high = (
+        (focus["delta_r_norm"], focus["r_norm_ci_low"], focus["r_norm_ci_high"])
+        if normalised
+        else (focus["delta_r"], focus["ci_low"], focus["ci_high"])
+    )
+    unit = "of the noise ceiling" if normalised else "in r"
+    verdict = "rose" if low > 0 else "fell" if high < 0 else "no change shown"
+    name = _title(region, titles)
+    pre = _level(encoding, "pretrained", subject, region, last, normalised)
+    post = _level(encoding, tuned, subject, region, last, normalised)
+    words = MODEL_WORDS.get(tuned, tuned)
+    moved = {"rose": "better", "fell": "worse", "no change shown": "no better, as far as these data show,"}[verdict]
+    first = (
+        f"At the last layer ({last}), {words} predicts {name} {moved} than the pretrained one: "
+        f"{pre:.3f} → {post:.3f} {unit}, a change of {change:+.3f} "
+        f"(95 % interval {low:+.3f} to {high:+.3f}; {focus['n_targets'] - (focus['n_excluded'] if normalised else 0):,} targets"
+        f"{_stories(focus, change)})."
+    )
+    second = " ".join(
+        s
+        for s in (
+            _control_sentence(here, tuned, region, last, normalised),
+            _early_sentence(encoding, tuned, subject, early, titles, normalised),
+        )
+        if s
+    )
+    return {
+        "question": QUESTION,
+        "answer": [first, second] if second else [first],
+        "verdict": verdict,
+        "region": region,
+        "layer": last,
+        "model": tuned,
+        "subject": subject,
+        "measure": "r_norm" if normalised else "r",
+        "change": change,
+        "low": low,
+        "high": high,
+        "n_targets": focus["n_targets"],
+        "n_excluded": focus["n_excluded"],
+    }
+
+
+def _find(rows: Sequence[Row], model: str, roi: str, layer: int) -> Row | None:
+    return next((r for r in rows if r["model"] == model and r["roi"] == roi and r["layer"] == layer), None)
+
+
+def _title(region: str, titles: Mapping[str, str] | None) -> str:
+    named = (titles or {}).get(region, region.replace("_", " "))
+    return named[0].lower() + named[1:] if named[:2].istitle() and not named[:2].isupper() else named
+
+
+def _level(encoding: Sequence[Row], model: str, subject: str, roi: str, layer: int, normalised: bool) -> float:
+    row = _find([r for r in encoding if r["subject"] == subject], model, roi, layer)
+    return float(row["r_norm" if normalised else "r"]) if row else float("nan")
+
+
+def _stories(focus: Row, change: float) -> str:
+    by_story = focus.get("by_story") or {}
+    if len(by_story) < 2:
+        return ""
+    same = sum(1 for v in by_story.values() if v * change > 0)
+    return f"; {same} of {len(by_story)} test stories in that direction"
+
+
+def _control_sentence(rows: Sequence[Row], tuned: str, region: str, layer: int, normalised: bool) -> str:
+    keys = ("delta_r_norm", "r_norm_ci_low", "r_norm_ci_high") if normalised else ("delta_r", "ci_low", "ci_high")
+    said = []
+    for model in dict.fromkeys(r["model"] for r in rows):
+        if model == tuned:
+            continue
+        row = _find(rows, model, region, layer)
+        if row is None:
+            continue
+        change, low, high = (row[k] for k in keys)
+        words = MODEL_WORDS.get(model, model)
+        verb = "gained" if low > 0 else "lost" if high < 0 else "changed by no more than chance allows:"
+        said.append(f"{words[0].upper()}{words[1:]} {verb} {change:+.3f} ({low:+.3f} to {high:+.3f}).")
+    return " ".join(said)
+
+
+def _early_sentence(
+    encoding: Sequence[Row],
+    tuned: str,
+    subject: str,
+    early: str,
+    titles: Mapping[str, str] | None,
+    normalised: bool,
+) -> str:
+    key = "r_norm" if normalised else "r"
+    peaks = {}
+    for model in ("pretrained", tuned):
+        rows = [
+            r
+            for r in encoding
+            if r["subject"] == subject and r["roi"] == early and r["model"] == model and np.isfinite(r[key])
+        ]
+        if not rows:
+            return ""
+        peaks[model] = max(rows, key=lambda r: r[key])["layer"]
+    name = _title(early, titles)
+    name = name[0].upper() + name[1:]
+    if peaks["pretrained"] == peaks[tuned]:
+        return f"{name} is best predicted by layer {peaks[tuned]} before and after."
+    return f"{name} is best predicted by layer {peaks['pretrained']} before and layer {peaks[tuned]} after."

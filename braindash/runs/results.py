@@ -1,0 +1,133 @@
+"""What an evaluation leaves in a run's folder, and how it is read back.
+
+``results.zarr`` holds labelled arrays (groups ``encoding`` and, later, others);
+``records.json`` holds the same findings as long-format rows, which pages and
+reports show. Both are written beside their final name and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braindash.errors import BraindashError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RESULTS = "results.zarr"
+RECORDS = "records.json"
+WHOLE = ".complete"  # written last, so that a store without it was cut off
+
+
+def write_results(folder: Path, groups: Mapping[str, xr.Dataset], records: Mapping[str, Any]) -> None:
+    """Write both files, so that a reader sees the old pair or the new one.
+
+    Raises
+    ------
+    BraindashError
+        When the disk is full; the earlier results stay.
+    """
+    import xarray as xr
+
+    beside = folder / f".{RESULTS}.{uuid.uuid4().hex[:8]}"
+    try:
+        with _disk_errors(folder):
+            tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
+            tree.to_zarr(beside, mode="w", consolidated=False)
+            (beside / WHOLE).write_text("", encoding="ascii")
+            text = json.dumps(_plain(records), indent=1, allow_nan=False)
+            new_records = folder / f".{RECORDS}.{uuid.uuid4().hex[:8]}"
+            with new_records.open("w", encoding="utf-8") as f:
+                f.write(text)
+                f.flush()
+                os.fsync(f.fileno())
+            old = folder / f".old.{uuid.uuid4().hex[:8]}"
+            if (folder / RESULTS).exists():
+                (folder / RESULTS).rename(old)
+            beside.rename(folder / RESULTS)
+            new_records.replace(folder / RECORDS)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_records(folder: Path) -> dict[str, Any] | None:
+    """Return the rows of an evaluated run, or None where it has not been evaluated.
+
+    Not-a-number is stored as null and comes back as NaN.
+
+    Raises
+    ------
+    BraindashError
+        Where the file is there but cannot be read.
+    """
+    path = folder / RECORDS
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BraindashError(
+            f"The results of run {folder.name} cannot be read ({error}).",
+            f"Evaluate it again: braindash evaluate {folder.name}",
+        ) from None
+    for name in ("encoding", "differences", "peaks"):
+        for row in data.get(name, []):
+            for key, value in row.items():
+                if value is None:
+                    row[key] = math.nan
+    return data
+
+
+def open_results(folder: Path) -> xr.DataTree:
+    """Open ``results.zarr`` lazily.
+
+    Raises
+    ------
+    BraindashError
+        Where the run has not been evaluated, or the store was cut off or damaged.
+    """
+    import xarray as xr
+
+    store = folder / RESULTS
+    remedy = f"Evaluate it: braindash evaluate {folder.name}"
+    if not store.exists():
+        raise BraindashError(f"Run {folder.name} has no results yet.", remedy)
+    if not (store / WHOLE).exists():
+        raise BraindashError(f"The results of run {folder.name} were cut off while being written.", remedy)
+    try:
+        return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
+    except Exception as error:  # zarr and xarray raise many kinds for a damaged store
+        raise BraindashError(f"The results of run {folder.name} cannot be read ({error}).", remedy) from error
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BraindashError(
+            f"The results could not be written to {folder} ({error.strerror or error}).",
+            "Free some disk space (braindash cache prune) and evaluate again; nothing was lost.",
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Make numpy numbers and NaN fit for JSON (NaN becomes null)."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
