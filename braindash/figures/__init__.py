@@ -1,1 +1,65 @@
-"""See docs/architecture.md."""
+"""Arrays and tables in, figures out: nothing here reads a file or knows a run.
+
+Plotly figures are for pages, matplotlib ones for PNG and SVG. Both libraries
+are imported when a figure is drawn, not when this package is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# name -> module that holds it; resolved on first use (PEP 562)
+_LAZY = {
+    "MODEL_STYLE": "style",
+    "THEMES": "style",
+    "ModelStyle": "style",
+    "model_style": "style",
+    "layer_curves": "layers",
+    "difference_curves": "layers",
+    "layer_region_heatmap": "heatmap",
+    "loss_curves": "training",
+    "histogram": "targets",
+    "scatter": "targets",
+    "alt_text": "alt",
+    "static_layer_curves": "static",
+    "figure_bytes": "static",
+    "flatmap": "brain",
+}
+
+__all__ = [
+    "MODEL_STYLE",
+    "THEMES",
+    "ModelStyle",
+    "alt_text",
+    "difference_curves",
+    "figure_bytes",
+    "flatmap",
+    "histogram",
+    "layer_curves",
+    "layer_region_heatmap",
+    "loss_curves",
+    "model_style",
+    "scatter",
+    "static_layer_curves",
+]
+
+if TYPE_CHECKING:
+    from braindash.figures.alt import alt_text
+    from braindash.figures.brain import flatmap
+    from braindash.figures.heatmap import layer_region_heatmap
+    from braindash.figures.layers import difference_curves, layer_curves
+    from braindash.figures.static import figure_bytes, static_layer_curves
+    from braindash.figures.style import MODEL_STYLE, THEMES, ModelStyle, model_style
+    from braindash.figures.targets import histogram, scatter
+    from braindash.figures.training import loss_curves
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'braindash.figures' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"braindash.figures.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

@@ -1,0 +1,116 @@
+"""The sentence that says in words what a figure shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from braindash.errors import BraindashError, closest
+from braindash.figures.style import model_order, model_style, region_title
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def alt_text(kind: str, **numbers: Any) -> str:
+    """Return one or two sentences for those who cannot see the figure.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the figure function: ``layer_curves``, ``difference_curves``,
+        ``layer_region_heatmap``, ``loss_curves``, ``histogram``, ``scatter``, ``flatmap``.
+    **numbers
+        What that figure was made of; see the function of the same name below.
+    """
+    try:
+        write = _KINDS[kind]
+    except KeyError:
+        raise BraindashError(f"There is no description of a figure {kind!r}.", closest(kind, _KINDS)) from None
+    return write(**numbers)
+
+
+def _curves(records: pd.DataFrame, y_label: str, verb: str) -> str:
+    models = model_order(records["model"])
+    regions = list(dict.fromkeys(records["roi"]))
+    parts = []
+    for roi in regions:
+        at = []
+        for model in models:
+            rows = records[(records["roi"] == roi) & (records["model"] == model)]
+            rows = rows[np.isfinite(rows["value"].to_numpy(float))]
+            if len(rows):
+                best = rows.loc[rows["value"].idxmax()]
+                at.append(f"{model_style(model).title.lower()} {best['value']:.3f} at layer {int(best['layer'])}")
+        if at:
+            parts.append(f"{region_title(roi)}: {', '.join(at)}")
+    names = ", ".join(model_style(m).title for m in models)
+    what = f"{verb} {y_label} over layers for {names} in {_count(len(regions), 'region')}"
+    return f"{what}. Largest values: {'; '.join(parts)}."
+
+
+def _layer_curves(records: pd.DataFrame, y_label: str) -> str:
+    return _curves(records, y_label, "Line charts of")
+
+
+def _difference_curves(records: pd.DataFrame, y_label: str) -> str:
+    sure = int(((records["low"] > 0) | (records["high"] < 0)).sum())
+    text = _curves(records, y_label, "Line charts of")
+    return f"{text} The interval excludes zero at {sure} of {_count(len(records), 'point')}."
+
+
+def _heatmap(matrix: np.ndarray, layers: list[Any], regions: list[str], label: str) -> str:
+    if not np.isfinite(matrix).any():
+        return f"Table of {label} by layer and region; no cell has a value."
+    i, j = np.unravel_index(np.nanargmax(matrix), matrix.shape)
+    return (
+        f"Table of {label} for {_count(len(layers), 'layer')} and {_count(len(regions), 'region')}, from "
+        f"{np.nanmin(matrix):.3f} to {np.nanmax(matrix):.3f}; "
+        f"largest in {region_title(regions[j])} at layer {layers[i]}."
+    )
+
+
+def _loss(
+    n_steps: int, last_loss: float | None, best_epoch: int | None, best_r: float | None, first_r: float | None
+) -> str:
+    text = f"Training loss over {_count(n_steps, 'step')}"
+    text += f", last {last_loss:.4g}" if last_loss is not None else ""
+    text += ", and validation correlation per epoch"
+    if best_r is not None:
+        text += f": best {best_r:.3f} at epoch {best_epoch}"
+        text += f", {first_r:.3f} before tuning" if first_r is not None else ""
+    return f"{text}."
+
+
+def _histogram(counts: dict[str, int], means: dict[str, float], label: str) -> str:
+    parts = [f"{name}: mean {means[name]:.3f} over {_count(n, 'target')}" for name, n in counts.items()]
+    return f"Histogram of {label}. {'; '.join(parts)}."
+
+
+def _scatter(n: int, above: float, label: str) -> str:
+    return (
+        f"{label} of {_count(n, 'target')}, brain-tuned against pretrained; {above:.0%} of them lie above the diagonal."
+    )
+
+
+def _flatmap(n: int, low: float, high: float, label: str, regions: int = 0) -> str:
+    text = f"Flattened cortex, left and right hemisphere, coloured by {label} from {low:g} to {high:g}"
+    text += f", {_count(n, 'target')}"
+    return f"{text}, {_count(regions, 'region')} outlined." if regions else f"{text}."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+_KINDS: dict[str, Callable[..., str]] = {
+    "layer_curves": _layer_curves,
+    "difference_curves": _difference_curves,
+    "layer_region_heatmap": _heatmap,
+    "loss_curves": _loss,
+    "histogram": _histogram,
+    "scatter": _scatter,
+    "flatmap": _flatmap,
+}

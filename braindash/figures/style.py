@@ -1,0 +1,165 @@
+"""How models, regions and backgrounds look, the same in every figure.
+
+Model colours are from Okabe and Ito's palette, which stays apart under the
+common colour-vision deficiencies; marks and dashes differ too, so that a figure
+still reads in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from braindash.errors import BraindashError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ThemeName = Literal["light", "dark"]
+FONT_SIZE = 13  # px; nothing in a figure is smaller than 12
+
+
+@dataclass(frozen=True)
+class ModelStyle:
+    """How one model is named and drawn."""
+
+    title: str
+    light: str  # line colour on a light page
+    dark: str  # and on a dark one
+    dash: Literal["solid", "dash", "dot"]
+    symbol: str  # plotly's name; MARKERS gives matplotlib's
+    order: int  # place in legends
+
+    def color(self, theme: ThemeName) -> str:
+        return self.dark if theme == "dark" else self.light
+
+
+MODEL_STYLE: dict[str, ModelStyle] = {
+    "pretrained": ModelStyle("Pretrained", "#0072B2", "#56B4E9", "solid", "circle", 0),
+    "brain_tuned": ModelStyle("Brain-tuned", "#D55E00", "#FF9F4A", "solid", "square", 1),
+    "block_permuted": ModelStyle("Tuned on block-permuted responses", "#6B6B6B", "#B5B5B5", "dash", "diamond", 2),
+    "head_only": ModelStyle("Head alone tuned", "#AA4499", "#E08AC8", "dot", "triangle-up", 3),
+    "random_init": ModelStyle("Random weights", "#8A6D00", "#F0E442", "dot", "cross", 4),
+}
+_SPARE = (("#117733", "#5FD38D"), ("#882255", "#D977A9"), ("#332288", "#9C8CF0"), ("#7A4A00", "#C9A26B"))
+MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X"}
+
+
+def model_style(name: str) -> ModelStyle:
+    """Return the style of a model name as it stands in records.
+
+    ``block-permuted`` and ``block_permuted`` are the same; a name that is not in
+    ``MODEL_STYLE`` gets a readable title and a colour that depends on the name alone.
+    """
+    key = name.replace("-", "_")
+    if key in MODEL_STYLE:
+        return MODEL_STYLE[key]
+    light, dark = _SPARE[sum(key.encode()) % len(_SPARE)]
+    return ModelStyle(key.replace("_", " ").strip().capitalize() or "Unnamed", light, dark, "dash", "x", 10)
+
+
+def model_order(names: Iterable[str]) -> list[str]:
+    """Return the distinct names: pretrained, brain-tuned, then the controls."""
+    return sorted(dict.fromkeys(names), key=lambda n: (model_style(n).order, n))
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of everything that is not data."""
+
+    text: str
+    muted: str
+    grid: str
+    panel: str
+    page: str
+    template: str
+
+
+THEMES: dict[str, Theme] = {
+    "light": Theme("#1F2328", "#57606A", "#E1E4E8", "#FFFFFF", "#FFFFFF", "plotly_white"),
+    "dark": Theme("#E6EDF3", "#9DA7B3", "#30363D", "#0E1117", "#0E1117", "plotly_dark"),
+}
+
+
+def theme_of(name: str) -> Theme:
+    try:
+        return THEMES[name]
+    except KeyError:
+        raise BraindashError(f"There is no figure theme {name!r}.", closest(name, THEMES)) from None
+
+
+def region_title(roi: str) -> str:
+    """Return a region's name as people write it: ``late_language`` → "Late language", ``ag`` → "AG"."""
+    if roi in {"ag", "ltc", "ifg", "mfg"}:
+        return roi.upper()
+    if "_" in roi or (roi.isalpha() and roi.islower() and len(roi) > 3):
+        return roi.replace("_", " ").capitalize()
+    return roi
+
+
+def wrap(text: str, width: int = 16) -> str:
+    """Break a label into lines of about ``width`` characters, for plotly."""
+    import textwrap
+
+    return "<br>".join(textwrap.wrap(text, width, break_long_words=False)) or text
+
+
+def legend_height(titles: Iterable[str], width: int = 310) -> int:
+    """Return the pixels that a horizontal legend takes on a page as narrow as a phone's.
+
+    plotly wraps the legend but does not move what is under it, so the room is left beforehand.
+    """
+    rows, used = 1, 0
+    for title in titles:
+        wide = 46 + 7 * len(title)
+        if used and used + wide > width:
+            rows, used = rows + 1, 0
+        used += wide
+    return 10 + 29 * rows
+
+
+def rgba(color: str, opacity: float) -> str:
+    """Return ``#RRGGBB`` as a CSS rgba() with this opacity."""
+    r, g, b = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},{opacity:g})"
+
+
+def require_columns(records: pd.DataFrame, columns: Iterable[str], what: str) -> None:
+    """Raise BraindashError if the table is empty or lacks a column."""
+    missing = [c for c in columns if c not in records.columns]
+    if missing:
+        raise BraindashError(
+            f"{what} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            f"the table has {', '.join(map(str, records.columns)) or 'none'}.",
+            "Rename or add the columns.",
+        )
+    if records.empty:
+        raise BraindashError(
+            f"{what} got a table without rows.", "Choose models, layers and regions that have results."
+        )
+
+
+def base_layout(theme: ThemeName, height: int, **more: Any) -> dict[str, Any]:
+    """Return the plotly layout that every figure starts from."""
+    colours = theme_of(theme)
+    layout: dict[str, Any] = {
+        "template": colours.template,
+        "height": height,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": FONT_SIZE, "color": colours.text, "family": "Source Sans Pro, Helvetica, Arial, sans-serif"},
+        "margin": {"l": 64, "r": 16, "t": 48, "b": 56},
+        "hoverlabel": {"font": {"size": FONT_SIZE}},
+        "legend": {
+            "orientation": "h",
+            "yref": "container",
+            "y": 1.0,
+            "yanchor": "top",
+            "x": 0.0,
+            "xanchor": "left",
+            "font": {"size": FONT_SIZE},
+        },
+    }
+    layout.update(more)
+    return layout
