@@ -99,7 +99,7 @@ def bootstrap_region_means(
         Entry 0 is the estimate itself (all weights one), the rest the resamples.
     """
     any_model = next(iter(models.values()))
-    n_units, n_targets = any_model.yp.shape
+    n_units = len(any_model.yp)
     rng = np.random.default_rng(seed)
     weights = np.vstack([np.ones(n_units), rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_boot)])
     sums = {m: {r: np.zeros(1 + n_boot) for r in masks} for m in models}

@@ -71,11 +71,12 @@ def summarise(
     pre = _level(encoding, "pretrained", subject, region, last, normalised)
     post = _level(encoding, tuned, subject, region, last, normalised)
     words = MODEL_WORDS.get(tuned, tuned)
+    n_targets = focus["n_targets"] - (focus["n_excluded"] if normalised else 0)
     moved = {"rose": "better", "fell": "worse", "no change shown": "no better, as far as these data show,"}[verdict]
     first = (
         f"At the last layer ({last}), {words} predicts {name} {moved} than the pretrained one: "
         f"{pre:.3f} → {post:.3f} {unit}, a change of {change:+.3f} "
-        f"(95 % interval {low:+.3f} to {high:+.3f}; {focus['n_targets'] - (focus['n_excluded'] if normalised else 0):,} targets"
+        f"(95 % interval {low:+.3f} to {high:+.3f}; {n_targets:,} targets"
         f"{_stories(focus, change)})."
     )
     second = " ".join(
