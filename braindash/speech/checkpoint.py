@@ -1,0 +1,182 @@
+"""A model folder in hub format: what is in it, read without running any of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from braindash.errors import BraindashError
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+HASH_FILE = ".braindash_weights.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of one model: ``config`` parsed, ``files`` the safetensors that hold its weights."""
+
+    folder: Path
+    config: dict[str, Any]
+    preprocessor: dict[str, Any] | None
+    files: tuple[Path, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(f.stat().st_size for f in self.files)
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type"))
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Look at a folder in hub format.
+
+    Raises
+    ------
+    BraindashError
+        If config.json is missing or damaged, asks for code of its own, or the
+        weights are not safetensors.
+    """
+    config = read_json(folder / "config.json")
+    preprocessor_file = folder / "preprocessor_config.json"
+    preprocessor = read_json(preprocessor_file) if preprocessor_file.exists() else None
+    for name, content in (("config.json", config), ("preprocessor_config.json", preprocessor or {})):
+        if "auto_map" in content or content.get("trust_remote_code"):
+            raise BraindashError(
+                f"{folder / name} asks for code of its own to be run (auto_map or trust_remote_code).",
+                "braindash never runs a model's code. If the model is a plain "
+                f"{config.get('model_type', 'transformers')} one, take those keys out of the file.",
+            )
+    return Checkpoint(folder, config, preprocessor, find_weights(folder))
+
+
+def find_weights(folder: Path, stem: str = "model") -> tuple[Path, ...]:
+    """Return the safetensors files of ``folder``: one file, or the shards that its index names."""
+    whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if whole.exists():
+        return (whole,)
+    if index.exists():
+        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        shards = []
+        for name in names:
+            if Path(name).name != name or not (folder / name).exists():
+                raise BraindashError(
+                    f"{index} names {name!r}, which is not in {folder}.", "Fetch every shard of the model."
+                )
+            shards.append(folder / name)
+        if shards:
+            return tuple(shards)
+    pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
+    if pickles:
+        raise BraindashError(
+            f"{folder} holds its weights as {', '.join(pickles)}, which can run code when opened; "
+            "braindash reads safetensors only.",
+            "Where you trust the file, convert it once: load it with transformers' from_pretrained and "
+            "save_pretrained it into a new folder; or fetch a revision that has model.safetensors (ID@REVISION).",
+        )
+    raise BraindashError(f"{folder} holds no {stem}.safetensors.", "Put the model's safetensors file there.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    BraindashError
+        If the file is missing or is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BraindashError(
+            f"{path} does not exist.", "A model folder in hub format holds config.json and model.safetensors."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BraindashError(f"{path} cannot be read: {error}.", "Fetch the file again.") from None
+    if not isinstance(content, dict):
+        raise BraindashError(f"{path} does not hold a JSON object.", "Fetch the file again.")
+    return content
+
+
+@contextlib.contextmanager
+def open_weights(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; a damaged one becomes a BraindashError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as handle:
+            yield handle
+    except (SafetensorError, OSError) as error:
+        raise BraindashError(
+            f"{path} ({path.stat().st_size if path.exists() else 0} bytes) is damaged or cut short: {error}.",
+            "Fetch the file again.",
+        ) from None
+
+
+def hash_weights(files: tuple[Path, ...]) -> str:
+    """Return the sha256 over names, types, shapes and bytes of the tensors in ``files``, in order of name.
+
+    The result is kept beside the weights and believed while size and time of
+    change of every file stay what they were.
+    """
+    stamp = {f.name: [f.stat().st_size, f.stat().st_mtime_ns] for f in files}
+    kept = files[0].parent / HASH_FILE
+    with contextlib.suppress(BraindashError):
+        known = read_json(kept)
+        if known.get("files") == stamp and isinstance(known.get("sha256"), str):
+            return known["sha256"]
+    digest = hashlib.sha256()
+    with contextlib.ExitStack() as stack:
+        where = {}
+        for path in files:
+            handle = stack.enter_context(open_weights(path))
+            where.update(dict.fromkeys(handle.keys(), handle))
+        for name in sorted(where):
+            update_with_tensor(digest, name, where[name].get_tensor(name))
+    value = digest.hexdigest()
+    with contextlib.suppress(OSError):  # a folder that may not be written to is hashed each time
+        write_atomically(kept, json.dumps({"files": stamp, "sha256": value}).encode())
+    return value
+
+
+def update_with_tensor(digest: Any, name: str, tensor: Any) -> None:
+    """Feed one tensor to a hashlib digest: name, type, shape, bytes."""
+    import torch
+
+    digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}\n".encode())
+    digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_licence(folder: Path) -> str:
+    """Return the licence that the model card's header states, or "not stated"."""
+    card = folder / "README.md"
+    if card.exists():
+        header = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+        stated = re.search(r"^license:\s*(\S+)\s*$", header[1], re.MULTILINE) if header else None
+        if stated:
+            return stated[1].strip("\"'")
+    return "not stated"

@@ -1,0 +1,245 @@
+"""From a name to a speech model whose every weight is known to come from its file."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from braindash.config import Home
+from braindash.errors import BraindashError
+from braindash.speech.base import SAMPLE_RATE, Preprocessing, SpeechModel
+from braindash.speech.checkpoint import Checkpoint, hash_weights, open_weights, read_checkpoint
+from braindash.speech.families import family_class
+from braindash.speech.references import Found, find_model
+
+log = logging.getLogger(__name__)
+
+# weight-normalised convolutions: older and newer torch name the two parts differently
+WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+# masks inputs while pretraining; not in every checkpoint and never read here
+UNUSED = {"masked_spec_embed"}
+
+
+def open_model(ref: str | Path, home: str | Path | Home | None = None) -> SpeechModel:
+    """Open a speech model.
+
+    Parameters
+    ----------
+    ref : str
+        "whisper-tiny.en" (bundled), a hub id such as "facebook/hubert-base-ls960"
+        (with "@REVISION" where wanted), a local folder in hub format, or a run id or run
+        folder whose tuned model is wanted.
+    home : path, optional
+        See :class:`braindash.config.Home`.
+
+    Returns
+    -------
+    SpeechModel
+        On the CPU, float32, eval mode, no gradients.
+
+    Raises
+    ------
+    BraindashError
+        If the model is not known or not here, is not safetensors, is damaged, or
+        its files do not fit together.
+    """
+    where = home if isinstance(home, Home) else Home.resolve(home)
+    found = find_model(str(ref), where)
+    if found.tuned is not None:
+        from braindash.speech.tuned import open_tuned
+
+        return open_tuned(found, where)
+    return load_checkpoint(read_checkpoint(found.folder), found)
+
+
+def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
+    """Build the encoder of a checkpoint and prove that it holds the file's weights."""
+    family = family_class(checkpoint.model_type)
+    tensors = read_encoder_tensors(checkpoint, family)
+    config = _read_config(checkpoint, family)
+    _check_size(checkpoint, family, config, tensors)
+    model_class = getattr(importlib.import_module(family.model_module), family.model_class)
+    with _quietly():
+        try:
+            encoder, info = model_class.from_pretrained(
+                None,
+                config=config,
+                state_dict=dict(tensors),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+                attn_implementation=family.attention,
+            )
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            raise BraindashError(
+                f"{checkpoint.folder} cannot be built as a {family.family} model: {str(error).splitlines()[0]}.",
+                "Fetch config.json and the weights again, from the same place.",
+            ) from error
+    check_loaded(encoder, info, tensors, checkpoint.folder)
+    return family(
+        encoder,
+        read_preprocessing(checkpoint, family),
+        id=found.id,
+        weights_hash=hash_weights(checkpoint.files),
+        source=found.source,
+        licence=found.licence,
+    )
+
+
+def read_encoder_tensors(checkpoint: Checkpoint, family: type[SpeechModel]) -> dict[str, torch.Tensor]:
+    """Read the encoder's tensors by their names inside the encoder; heads are left out.
+
+    Weight-norm parts come back under torch's present names, whichever the file uses.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open_weights(path)) for path in checkpoint.files]
+        where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a dict
+        prefix = next((p for p in family.prefixes if any(name.startswith(p) for name in where)), "")
+        strange = []
+        for name, file in where.items():
+            if prefix and not name.startswith(prefix):
+                if not name.startswith(family.heads):
+                    strange.append(name)
+            elif prefix or not name.startswith(family.heads):
+                head, _, last = name.removeprefix(prefix).rpartition(".")
+                tensors[f"{head}.{WEIGHT_NORM.get(last, last)}".removeprefix(".")] = file.get_tensor(name)
+    if strange:
+        raise _misfit(checkpoint.folder, "holds tensors that a", family.family, sorted(strange))
+    return tensors
+
+
+def check_loaded(
+    encoder: torch.nn.Module, info: dict[str, Any], tensors: dict[str, torch.Tensor], folder: Path
+) -> None:
+    """Refuse an encoder in which anything is not what the file holds.
+
+    transformers' own report is read first; then every parameter is compared with
+    the file, because a weight-normalised convolution can be left at its initial
+    value without being reported.
+
+    Raises
+    ------
+    BraindashError
+        Naming the tensors.
+    """
+    name = type(encoder).__name__
+    missing = sorted(set(info["missing_keys"]) - UNUSED)
+    unexpected = sorted(set(info["unexpected_keys"]) - UNUSED)
+    mismatched = sorted(f"{k[0]} {tuple(k[1])}, {tuple(k[2])} wanted" for k in info["mismatched_keys"])
+    if missing:
+        raise _misfit(folder, "lacks tensors that a", name, missing)
+    if mismatched:
+        raise _misfit(folder, "holds tensors of another shape than a", name, mismatched)
+    if unexpected:
+        raise _misfit(folder, "holds tensors that a", name, unexpected)
+    changed = []
+    for key, value in encoder.state_dict().items():
+        if key not in UNUSED and (key not in tensors or not torch.equal(value.float(), tensors[key].float())):
+            changed.append(key)
+    if changed:
+        raise BraindashError(
+            f"After loading {folder}, {len(changed)} of the {name}'s parameters differ from the file "
+            f"({', '.join(changed[:4])}): this pair of torch {torch.__version__} and transformers left them "
+            "at their initial values.",
+            "Install the versions that requirements.txt pins.",
+        )
+
+
+def _misfit(folder: Path, how: str, name: str, tensors: list[str]) -> BraindashError:
+    more = f" and {len(tensors) - 4} more" if len(tensors) > 4 else ""
+    verb = "does not have" if how.startswith("holds tensors that") else "needs" if "lacks" in how else "has"
+    return BraindashError(
+        f"{folder} {how} {name} {verb}: {', '.join(tensors[:4])}{more}.",
+        "config.json and the weights do not belong together; fetch both from the same place.",
+    )
+
+
+def _read_config(checkpoint: Checkpoint, family: type[SpeechModel]) -> Any:
+    import transformers
+
+    try:
+        config = getattr(transformers, family.config_class).from_dict(checkpoint.config)
+    except Exception as error:  # the strict configuration classes raise many kinds; all mean a bad file
+        raise BraindashError(
+            f"{checkpoint.folder / 'config.json'} is not a valid {family.family} configuration: "
+            f"{' '.join(str(error).split())[:200]}.",
+            "Fetch config.json again.",
+        ) from None
+    if getattr(config, "add_adapter", False):
+        raise BraindashError(
+            f"{checkpoint.folder} ends in a down-sampling adapter (add_adapter), which braindash does not read.",
+            "Use the model that it was made from.",
+        )
+    return config
+
+
+def _check_size(
+    checkpoint: Checkpoint, family: type[SpeechModel], config: Any, tensors: dict[str, torch.Tensor]
+) -> None:
+    """Refuse a config whose sizes are not those of the weights, before memory is asked for them."""
+    blocks = {
+        key.split("layers.")[1].split(".")[0] for key in tensors if key.startswith(("layers.", "encoder.layers."))
+    }
+    name = family.layers_key
+    said = getattr(config, name)
+    if said != len(blocks):
+        raise BraindashError(
+            f"{checkpoint.folder / 'config.json'} says {name} {said}, but the weights hold {len(blocks)} blocks.",
+            "config.json and the weights do not belong together; fetch both from the same place.",
+        )
+    n_held = sum(t.numel() for t in tensors.values())
+    width = int(config.hidden_size)
+    if width * width > n_held:
+        raise BraindashError(
+            f"{checkpoint.folder / 'config.json'} says a width of {width}, more than the weights "
+            f"({n_held:,} numbers) can fill.",
+            "config.json and the weights do not belong together; fetch both from the same place.",
+        )
+
+
+def read_preprocessing(checkpoint: Checkpoint, family: type[SpeechModel]) -> Preprocessing:
+    """Return what the model does to a waveform, from preprocessor_config.json.
+
+    Raises
+    ------
+    BraindashError
+        If the file is missing where normalisation would be a guess, or the
+        model was trained at another sampling rate.
+    """
+    settings = checkpoint.preprocessor
+    if settings is None:
+        if family.needs_preprocessor:
+            raise BraindashError(
+                f"{checkpoint.folder} has no preprocessor_config.json, so whether its audio is normalised is unknown.",
+                "Copy preprocessor_config.json from the model that it was made from.",
+            )
+        settings = {}
+    rate = settings.get("sampling_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise BraindashError(
+            f"{checkpoint.folder} was trained on audio at {rate} Hz.", f"Use a model for {SAMPLE_RATE} Hz."
+        )
+    return Preprocessing(do_normalize=bool(settings.get("do_normalize", family.normalises)))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers' progress bar and report off the terminal; we check and say it ourselves."""
+    from transformers.utils import logging as hf_logging
+
+    verbosity, bar = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bar:
+            hf_logging.enable_progress_bar()
