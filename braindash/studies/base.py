@@ -196,9 +196,7 @@ class Study(ABC):
         try:
             return self.stories[name]
         except KeyError:
-            raise BraindashError(
-                f"Study {self.id!r} has no story {name!r}.", closest(name, self.stories)
-            ) from None
+            raise BraindashError(f"Study {self.id!r} has no story {name!r}.", closest(name, self.stories)) from None
 
     def check_subject(self, name: str) -> str:
         if name not in self.subjects:
