@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from braindash.config import TuneConfig, validate
+from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError, RunStateError
 from braindash.runs import files
 from braindash.runs.liveness import derived_state
@@ -65,6 +65,11 @@ class Run:
         return self.config.name
 
     @property
+    def home(self) -> Home:
+        """The home that the run's folder lies in."""
+        return Home(self.path.parent.parent)
+
+    @property
     def model_dir(self) -> Path:
         return self.path / "model"
 
@@ -98,6 +103,11 @@ class Run:
         except OSError:
             raise _unreadable(self.id, "it has no config.yaml") from None
         return _read_config(path, stat.st_mtime_ns, stat.st_size)
+
+    def check_readable(self) -> None:
+        """Raise BraindashError if the configuration or the status cannot be read."""
+        _ = self.config
+        self.read_status()
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -1,0 +1,246 @@
+"""The process that works one run: ``python -m braindash.jobs.worker RUN_PATH``.
+
+Prepares, tunes, evaluates; says what it does in status.json and metrics.jsonl; stops at
+the next step when asked (a file named ``stop``, SIGTERM), with a checkpoint written.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from braindash.errors import BraindashError, RunStateError
+from braindash.jobs.queue import DeviceQueue
+from braindash.jobs.reporting import Reporter
+from braindash.runs.run import Run
+from braindash.runs.status import RunError, Status
+
+log = logging.getLogger("braindash.worker")
+
+
+class Stopped(Exception):  # noqa: N818  not an error: the run was asked to stop
+    """The run was asked to stop, and everything worth keeping is written."""
+
+
+class Worker:
+    """Works one run in this process.
+
+    Parameters
+    ----------
+    run : Run
+    tune, evaluate : callable, optional
+        Stand-ins for `braindash.tuning.tune` and `braindash.runs.evaluate.evaluate_run`, for tests.
+    """
+
+    def __init__(
+        self, run: Run, tune: Callable[..., Any] | None = None, evaluate: Callable[..., Any] | None = None
+    ) -> None:
+        self.run = run
+        self._tune, self._evaluate = tune, evaluate
+        self._asked = threading.Event()
+        self._patient = False  # True where the engine itself polls for a stop between steps
+        self._over = False  # True when only the last words are left to write
+
+    def work(self) -> Status:
+        """Work the run to its end, whatever that is, and return the status that was written."""
+        with self._alone(), self._signals(), Reporter(self.run) as report:
+            try:
+                self._work(report)
+                ending: dict[str, Any] = {"state": "done", "fraction": 1.0, "message": ""}
+            except Stopped:
+                ending = {"state": "stopped", "message": "Stopped as asked. Resume goes on from the last checkpoint."}
+            except BraindashError as error:
+                log.error("%s", error)
+                ending = _failed(error.what, error.remedy, "user")
+            except Exception as error:
+                log.exception("The worker failed")
+                ending = explain(error)
+            self._over = True
+            report.flush(**ending, eta_s=None, ended=time.time())
+        self.run.stop_path.unlink(missing_ok=True)
+        log.info("ended: %s", ending["state"])
+        return self.run.read_status()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the run for this process: two workers on one run would ruin each other's files."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.run.path / ".worker.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunStateError(f"Run {self.run.id} has a worker already.", "Wait for it, or stop it.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        again = self._asked.is_set()
+        self._asked.set()
+        if not self._over and (again or not self._patient):
+            raise Stopped
+
+    def should_stop(self) -> bool:
+        """Whether the run was asked to stop, by signal or by file."""
+        return self._asked.is_set() or self.run.stop_path.exists()
+
+    def _check_stop(self) -> None:
+        if self.should_stop():
+            raise Stopped
+
+    def _pause(self, seconds: float) -> None:
+        self._check_stop()
+        time.sleep(seconds)
+
+    def _work(self, report: Reporter) -> None:
+        from braindash.tuning.device import choose_device
+
+        config = self.run.config
+        chosen = choose_device(config.device)
+        device = f"{chosen.type}:{chosen.index or 0}" if chosen.type == "cuda" else chosen.type
+        queue = DeviceQueue(self.run.home, device)
+        with queue.turn(self.run.id, waiting=lambda text: report.flush(message=text), pause=self._pause):
+            self._check_stop()
+            try:
+                self.run.change_state(("queued",), "begun", state="running", started=time.time(), device=device)
+            except RunStateError:  # asked to stop between the check and here
+                raise Stopped from None
+            if not self.run.read_status().tuned:
+                self._tuning(report, device)
+            if config.evaluate:
+                self._evaluating(report)
+
+    def _tuning(self, report: Reporter, device: str) -> None:
+        report.stage("preparing", "Opening the study and the model.")
+        from braindash.runs.provenance import data_fingerprint
+        from braindash.speech.loading import open_model
+        from braindash.studies.library import open_study
+
+        run, config = self.run, self.run.config
+        study = open_study(config.study, run.home)
+        model = open_model(config.model, run.home)
+        self._check_stop()
+        run.add_provenance(
+            device=device,
+            weights={"id": model.id, "hash": model.weights_hash, "source": model.source, "licence": model.licence},
+            data=data_fingerprint(study, config.subjects),
+            split={"tune": study.split.tune, "validation": study.split.validation, "test": study.split.test},
+        )
+        self._check_stop()
+        report.stage("tuning")
+        self._patient = True
+        try:
+            result = self._engine()(
+                study,
+                model,
+                config,
+                run.path,
+                progress=report.row,
+                should_stop=self.should_stop,
+                resume=True,
+            )
+        finally:
+            self._patient = False
+        if getattr(result, "stopped", False):
+            raise Stopped
+        report.flush(tuned=True, fraction=1.0)
+
+    def _evaluating(self, report: Reporter) -> None:
+        self._check_stop()
+        report.stage("evaluating", "Encoding every layer of both models.")
+
+        def progress(fraction: float, message: str = "") -> None:
+            self._check_stop()
+            report.fraction(fraction, message)
+
+        self._evaluation()(self.run, progress=progress)
+
+    def _engine(self) -> Callable[..., Any]:
+        if self._tune is not None:
+            return self._tune
+        from braindash.tuning.engine import tune
+
+        return tune
+
+    def _evaluation(self) -> Callable[..., Any]:
+        if self._evaluate is not None:
+            return self._evaluate
+        from braindash.runs.evaluate import evaluate_run
+
+        return evaluate_run
+
+
+def _failed(what: str, remedy: str, kind: str) -> dict[str, Any]:
+    return {"state": "failed", "message": "", "error": RunError(what=what, remedy=remedy, kind=kind)}  # type: ignore[arg-type]
+
+
+def explain(error: BaseException) -> dict[str, Any]:
+    """Return the status of a failure that is not a BraindashError: one line, and what to do about the known ones."""
+    line = " ".join(str(error).split())[:300]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _failed("The disk is full.", "Free some space (braindash cache prune), then resume the run.", "user")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _failed(
+            f"There was not enough memory ({line or 'no details'}).",
+            "Set block_trs to fewer TRs a step, or tune on fewer targets (rois, min_ceiling), and launch a new run.",
+            "user",
+        )
+    return _failed(
+        f"{type(error).__name__}: {line}" if line else type(error).__name__,
+        "This is a defect of braindash; the run's log.txt has the details. Resume tries again.",
+        "defect",
+    )
+
+
+def work(run: Run) -> Status:
+    """Work a run in this process, to its end."""
+    return Worker(run).work()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Work the run at the path given; return the exit code: 0 done or stopped, 2 the user's to mend, 1 failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    if len(arguments) != 1:
+        log.error("usage: python -m braindash.jobs.worker RUN_PATH")
+        return 2
+    run = Run(Path(arguments[0]).absolute())
+    log.info("worker %d of run %s", os.getpid(), run.id)
+    try:
+        status = work(run)
+    except BraindashError as error:
+        log.error("%s", error)
+        return 2
+    if status.state == "failed":
+        return 2 if status.error and status.error.kind == "user" else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
