@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,22 @@ Row = dict[str, Any]
 
 
 def region_rows(
-    encoding: xr.Dataset, masks: Mapping[str, np.ndarray], *, threshold: float, n_boot: int, seed: int
+    encoding: Sequence[xr.Dataset],
+    masks: Sequence[Mapping[str, np.ndarray]],
+    *,
+    threshold: float,
+    n_boot: int,
+    seed: int,
 ) -> tuple[list[Row], list[Row]]:
     """Score every region, layer, model and subject, and compare each model with the pretrained one.
 
     Parameters
     ----------
-    encoding : xr.Dataset
+    encoding : one xr.Dataset a subject, as from `braindash.encoding.encode.encode_subject`
         dims ``(model, layer, target)`` with ``r``; ``(model, layer, unit, target)`` with
         ``yp, pp`` and ``(unit, target)`` with ``yy`` (see `Moments`); ``noise_ceiling (target)``;
-        coords ``subject (target)``, ``story (unit)``.
-    masks : mapping of region name to (n_targets,) bool
+        coord ``unit_story (unit)``; ``attrs["subject"]``.
+    masks : one mapping a subject, of region name to (n_targets,) bool
     threshold : float
         Targets with a noise ceiling below this are left out of normalised scores, and counted.
     n_boot, seed : int
@@ -37,92 +42,110 @@ def region_rows(
     Returns
     -------
     encoding_rows, difference_rows : list of dict
-        As in docs/records.md.
+        As in docs/records.md. Rows of subject "all" are means over subjects, and are
+        there when more than one subject was scored on the same test stories.
     """
-    subjects = list(dict.fromkeys(encoding["subject"].values.tolist()))
-    names = encoding["model"].values.tolist()
-    ceiling = encoding["noise_ceiling"].values
-    stories = encoding["story"].values
     enc: list[Row] = []
     diff: list[Row] = []
-    for layer in encoding["layer"].values.tolist():
-        at = encoding.sel(layer=layer)
-        have = [m for m in names if np.isfinite(at["r"].sel(model=m).values).any()]
-        # subject -> measure -> model -> region -> samples
-        raw: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-        norm: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-        story_norm: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-        counts: dict[str, dict[str, tuple[int, int, float]]] = {}
-        for subject in subjects:
-            mine = encoding["subject"].values == subject
-            moments = {m: _moments(at.sel(model=m), mine) for m in have}
-            ok = np.all([np.isfinite(at["r"].sel(model=m).values[mine]) for m in have], axis=0)
-            roof = ceiling[mine]
-            reachable = ok & np.isfinite(roof) & (roof >= threshold)
-            inside = {r: mask[mine] & ok for r, mask in masks.items() if (mask[mine] & ok).any()}
-            inside_norm = {r: mask & reachable for r, mask in inside.items() if (mask & reachable).any()}
-            raw[subject] = bootstrap_region_means(moments, inside, None, n_boot, seed)
-            norm[subject] = bootstrap_region_means(moments, inside_norm, roof, n_boot, seed)
-            story_norm[subject] = _by_story(moments, inside_norm, roof, stories)
-            counts[subject] = {
-                r: (
-                    int(mask.sum()),
-                    int((masks[r][mine] & ~reachable).sum()),
-                    float(np.mean(roof[mask & reachable])) if (mask & reachable).any() else float("nan"),
-                )
-                for r, mask in inside.items()
-            }
-        n_units = len(stories)
-        for who in [*subjects, ALL] if len(subjects) > 1 else subjects:
-            group = subjects if who == ALL else [who]
-            for region in masks:
-                members = [s for s in group if region in counts[s]]
-                if not members:
-                    continue
-                with_norm = [s for s in members if region in norm[s][have[0]]]
-                base: Row = {
-                    "subject": who,
-                    "roi": region,
-                    "layer": int(layer),
-                    "n_targets": sum(counts[s][region][0] for s in members),
-                    "n_excluded": sum(counts[s][region][1] for s in members),
-                }
-                for m in have:
-                    r = _mean(raw, members, m, region)
-                    rn = _mean(norm, with_norm, m, region)
-                    er, en = _estimate(r, n_units), _estimate(rn, n_units)
-                    enc.append(
-                        {"model": m}
-                        | base
-                        | {
-                            "r": er.value,
-                            "r_ci_low": er.low,
-                            "r_ci_high": er.high,
-                            "noise_ceiling": _nanmean([counts[s][region][2] for s in members]),
-                            "r_norm": en.value,
-                            "r_norm_ci_low": en.low,
-                            "r_norm_ci_high": en.high,
-                        }
-                    )
-                    if m == REFERENCE or REFERENCE not in have:
-                        continue
-                    dr = _estimate(_minus(r, _mean(raw, members, REFERENCE, region)), n_units)
-                    dn = _estimate(_minus(rn, _mean(norm, with_norm, REFERENCE, region)), n_units)
-                    diff.append(
-                        {"model": m}
-                        | base
-                        | {
-                            "delta_r": dr.value,
-                            "ci_low": dr.low,
-                            "ci_high": dr.high,
-                            "p": dr.p,
-                            "delta_r_norm": dn.value,
-                            "r_norm_ci_low": dn.low,
-                            "r_norm_ci_high": dn.high,
-                            "by_story": _story_differences(story_norm, with_norm, m, region),
-                        }
-                    )
+    regions = list(dict.fromkeys(r for m in masks for r in m))
+    same_units = len({tuple(e["unit_story"].values.tolist()) for e in encoding}) == 1
+    for layer in sorted({int(k) for e in encoding for k in e["layer"].values}):
+        scored = [_Scored(e.sel(layer=layer), m, threshold, n_boot, seed) for e, m in zip(encoding, masks, strict=True)]
+        groups: list[tuple[str, list[_Scored]]] = [(s.subject, [s]) for s in scored]
+        if len(scored) > 1 and same_units:
+            groups.append((ALL, scored))
+        for who, group in groups:
+            for region in regions:
+                members = [s for s in group if region in s.counts]
+                if members:
+                    e, d = _rows(who, region, layer, members)
+                    enc += e
+                    diff += d
     _add_q(diff)
+    return enc, diff
+
+
+class _Scored:
+    """Bootstrap samples of one subject at one layer."""
+
+    def __init__(
+        self, at: xr.Dataset, masks: Mapping[str, np.ndarray], threshold: float, n_boot: int, seed: int
+    ) -> None:
+        self.subject = str(at.attrs["subject"])
+        finite = {m: np.isfinite(at["r"].sel(model=m).values) for m in at["model"].values.tolist()}
+        self.models = [m for m, ok in finite.items() if ok.any()]
+        moments = {m: _moments(at, m) for m in self.models}
+        ok = np.any([finite[m] for m in self.models], axis=0)
+        roof = at["noise_ceiling"].values.astype(np.float64)
+        reachable = ok & np.isfinite(roof) & (roof > 0) & (roof >= threshold)
+        inside = {r: mask & ok for r, mask in masks.items() if (mask & ok).any()}
+        inside_norm = {r: mask & reachable for r, mask in inside.items() if (mask & reachable).any()}
+        stories = at["unit_story"].values
+        self.n_units = len(stories)
+        self.raw = bootstrap_region_means(moments, inside, None, n_boot, seed)
+        self.norm = bootstrap_region_means(moments, inside_norm, roof, n_boot, seed)
+        self.by_story = _by_story(moments, inside_norm, roof, stories)
+        self.counts = {
+            r: (
+                int(mask.sum()),
+                int((mask & ~reachable).sum()),
+                float(np.mean(roof[mask & reachable])) if (mask & reachable).any() else float("nan"),
+            )
+            for r, mask in inside.items()
+        }
+
+    def has_norm(self, region: str) -> bool:
+        return region in self.norm[self.models[0]]
+
+
+def _rows(who: str, region: str, layer: int, members: list[_Scored]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of one region at one layer, over one subject or several."""
+    with_norm = [s for s in members if s.has_norm(region)]
+    models = [m for m in members[0].models if all(m in s.models for s in members)]
+    n_units = members[0].n_units
+    base: Row = {
+        "subject": who,
+        "roi": region,
+        "layer": layer,
+        "n_targets": sum(s.counts[region][0] for s in members),
+        "n_excluded": sum(s.counts[region][1] for s in members),
+    }
+    raw = {m: np.mean([s.raw[m][region] for s in members], axis=0) for m in models}
+    norm = {m: np.mean([s.norm[m][region] for s in with_norm], axis=0) if with_norm else None for m in models}
+    enc, diff = [], []
+    for m in models:
+        er, en = _estimate(raw[m], n_units), _estimate(norm[m], n_units)
+        enc.append(
+            {"model": m}
+            | base
+            | {
+                "r": er.value,
+                "r_ci_low": er.low,
+                "r_ci_high": er.high,
+                "noise_ceiling": _nanmean([s.counts[region][2] for s in members]),
+                "r_norm": en.value,
+                "r_norm_ci_low": en.low,
+                "r_norm_ci_high": en.high,
+            }
+        )
+        if m == REFERENCE or REFERENCE not in models:
+            continue
+        dr = _estimate(raw[m] - raw[REFERENCE], n_units)
+        dn = _estimate(_minus(norm[m], norm[REFERENCE]), n_units)
+        diff.append(
+            {"model": m}
+            | base
+            | {
+                "delta_r": dr.value,
+                "ci_low": dr.low,
+                "ci_high": dr.high,
+                "p": dr.p,
+                "delta_r_norm": dn.value,
+                "r_norm_ci_low": dn.low,
+                "r_norm_ci_high": dn.high,
+                "by_story": _story_differences(with_norm, m, region),
+            }
+        )
     return enc, diff
 
 
@@ -135,15 +158,16 @@ def peak_layers(rows: list[Row], measure: str = "r_norm") -> list[Row]:
     for (model, subject, roi), part in table.groupby(["model", "subject", "roi"], sort=False):
         scores = part.dropna(subset=[measure])
         if len(scores):
-            best = scores.loc[scores[measure].idxmax()]
+            best = scores.iloc[int(scores[measure].to_numpy().argmax())]
             out.append(
                 {"model": model, "subject": subject, "roi": roi, "layer": int(best["layer"]), measure: best[measure]}
             )
     return out
 
 
-def _moments(at: xr.Dataset, mine: np.ndarray) -> Moments:
-    return Moments(*(at[v].transpose("unit", "target").values[:, mine].astype(np.float64) for v in ("yp", "yy", "pp")))
+def _moments(at: xr.Dataset, model: str) -> Moments:
+    of_model = at.sel(model=model)
+    return Moments(*(of_model[v].transpose("unit", "target").values.astype(np.float64) for v in ("yp", "yy", "pp")))
 
 
 def _by_story(
@@ -161,24 +185,17 @@ def _by_story(
     return out
 
 
-def _story_differences(
-    by_story: dict[str, dict[str, dict[str, dict[str, float]]]], members: list[str], model: str, region: str
-) -> dict[str, float]:
+def _story_differences(members: list[_Scored], model: str, region: str) -> dict[str, float]:
     if not members:
         return {}
-    stories = by_story[members[0]][model][region]
+    stories = members[0].by_story[model][region]
     return {
-        s: float(np.mean([by_story[m][model][region][s] - by_story[m][REFERENCE][region][s] for m in members]))
-        for s in stories
+        story: float(
+            np.mean([s.by_story[model][region][story] - s.by_story[REFERENCE][region][story] for s in members])
+        )
+        for story in stories
+        if all(story in s.by_story[model][region] for s in members)
     }
-
-
-def _mean(
-    samples: dict[str, dict[str, dict[str, np.ndarray]]], members: list[str], model: str, region: str
-) -> np.ndarray | None:
-    if not members:
-        return None
-    return np.mean([samples[s][model][region] for s in members], axis=0)
 
 
 def _minus(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:

@@ -91,23 +91,26 @@ def test_intervals_of_no_difference_cover_zero_about_95_times_in_100() -> None:
     assert 0.92 <= covered / n <= 0.985, covered / n
 
 
-def dataset(models: dict[str, Moments], ceiling: np.ndarray, subject: list[str]) -> xr.Dataset:
+def dataset(models: dict[str, Moments], ceiling: np.ndarray, subject: str, columns: slice) -> xr.Dataset:
     names = list(models)
-    stack = lambda field: np.array([[getattr(models[m], field)] for m in names])  # noqa: E731
+
+    def stack(field: str) -> np.ndarray:
+        return np.array([[getattr(models[m], field)[:, columns]] for m in names])
+
     return xr.Dataset(
         {
-            "r": (("model", "layer", "target"), np.array([[models[m].correlation()] for m in names])),
+            "r": (("model", "layer", "target"), np.array([[models[m].correlation()[columns]] for m in names])),
             "yp": (("model", "layer", "unit", "target"), stack("yp")),
             "pp": (("model", "layer", "unit", "target"), stack("pp")),
-            "yy": (("unit", "target"), models[names[0]].yy),
-            "noise_ceiling": ("target", ceiling),
+            "yy": (("unit", "target"), models[names[0]].yy[:, columns]),
+            "noise_ceiling": ("target", ceiling[columns]),
         },
         coords={
             "model": names,
             "layer": [4],
-            "subject": ("target", subject),
-            "story": ("unit", [f"s{i}" for i in range(len(models[names[0]].yy))]),
+            "unit_story": ("unit", [f"s{i}" for i in range(len(models[names[0]].yy))]),
         },
+        attrs={"subject": subject},
     )
 
 
@@ -116,8 +119,9 @@ def test_rows_find_a_planted_gain_and_count_what_they_leave_out() -> None:
     ceiling = np.full(40, 0.7)
     ceiling[:3] = 0.05
     ceiling[3] = np.nan
-    data = dataset(models, ceiling, ["a"] * 20 + ["b"] * 20)
-    enc, diff = region_rows(data, {"cortex": np.ones(40, bool)}, threshold=0.1, n_boot=300, seed=0)
+    data = [dataset(models, ceiling, "a", slice(0, 20)), dataset(models, ceiling, "b", slice(20, 40))]
+    masks = [{"cortex": np.ones(20, bool)}] * 2
+    enc, diff = region_rows(data, masks, threshold=0.1, n_boot=300, seed=0)
     assert {r["subject"] for r in enc} == {"a", "b", "all"}
     first = next(r for r in enc if r["subject"] == "a" and r["model"] == "pretrained")
     assert (first["n_targets"], first["n_excluded"]) == (20, 4)
@@ -134,8 +138,8 @@ def test_rows_find_a_planted_gain_and_count_what_they_leave_out() -> None:
 
 def test_no_ceiling_leaves_plain_r() -> None:
     models = simulate(np.random.default_rng(6), {"pretrained": 0.6, "brain_tuned": 1.2})
-    data = dataset(models, np.full(40, np.nan), ["a"] * 40)
-    enc, diff = region_rows(data, {"cortex": np.ones(40, bool)}, threshold=0.1, n_boot=200, seed=0)
+    data = [dataset(models, np.full(40, np.nan), "a", slice(None))]
+    enc, diff = region_rows(data, [{"cortex": np.ones(40, bool)}], threshold=0.1, n_boot=200, seed=0)
     assert np.isnan(enc[0]["r_norm"])
     assert enc[0]["n_excluded"] == 40
     assert diff[0]["ci_low"] > 0

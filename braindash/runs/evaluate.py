@@ -1,0 +1,333 @@
+"""Evaluate a run: encode every layer of the pretrained, the tuned and the control models.
+
+The same closed-form ridge on frozen features judges all of them: fitted on the tuning and
+validation stories, scored on the test stories, which nothing before has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from braindash.config import EncodingConfig, Home, TuneConfig
+from braindash.errors import BraindashError, LeakageError
+from braindash.runs.results import write_results
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from braindash.features.store import FeatureStore
+    from braindash.runs.record import Run
+    from braindash.speech.base import SpeechModel
+    from braindash.studies.base import Study
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+
+FEATURES_SHARE = 0.55  # of the time goes into features, the rest into the regressions; measured on the demo
+FEWEST_TARGETS = 5  # a region of a study's own with fewer targets than this gets no row of its own
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model of the evaluation: its name in the rows and where it comes from."""
+
+    name: str
+    ref: str
+
+
+def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """Encode the test stories with every model of a run and write the results into its folder.
+
+    Parameters
+    ----------
+    run : Run
+        Tuned, with a ``model/``. Finished runs of the same configuration but for
+        ``control`` are evaluated with it.
+    config : EncodingConfig, optional
+        Overrides the run's own ``encoding`` section.
+    progress : callable, optional
+        ``progress(fraction, what)``.
+
+    Returns
+    -------
+    dict
+        The records (docs/records.md), as written to ``records.json``.
+
+    Raises
+    ------
+    BraindashError
+        Where the run has no tuned model, or data or weights are missing.
+    LeakageError
+        Where a model has seen a story that the study now tests on.
+    """
+    from braindash.comparing.differences import peak_layers, region_rows
+    from braindash.comparing.summary import summarise
+    from braindash.encoding.regions import region_title
+    from braindash.features.store import FeatureStore
+    from braindash.speech import open_model
+    from braindash.studies import open_study
+
+    tell = progress or (lambda fraction, what: None)
+    tuning = run.config
+    settings = config or tuning.encoding
+    home = run.home
+    study = open_study(tuning.study, home)
+    subjects = tuple(tuning.subjects or study.subjects)
+    candidates = find_candidates(run, home)
+    refuse_leaks(study, candidates, home)
+
+    began = time.monotonic()
+    models: dict[str, SpeechModel] = {}
+    for candidate in candidates:
+        tell(0.01, f"Loading {candidate.name.replace('_', ' ')}")
+        models[candidate.name] = open_model(candidate.ref, home)
+    store = FeatureStore(home)
+    _extract_all(store, models, study, subjects, settings, tell)
+
+    datasets, masks = [], []
+    for i, subject in enumerate(subjects):
+
+        def encoding_progress(done: int, total: int, what: str, i: int = i, subject: str = subject) -> None:
+            share = (i + done / total) / len(subjects)
+            tell(FEATURES_SHARE + (0.93 - FEATURES_SHARE) * share, f"Encoding {subject}: {what.replace('_', ' ')}")
+
+        data = encode_one(store, models, study, subject, settings, encoding_progress)
+        targets = study.targets(subject)
+        datasets.append(data)
+        masks.append(choose_regions(targets))
+    tell(0.94, "Comparing the models")
+    rows, differences = region_rows(
+        datasets, masks, threshold=settings.ceiling_threshold, n_boot=settings.n_boot, seed=settings.seed
+    )
+    titles = {r["roi"]: region_title(r["roi"]) for r in rows}
+    tuned_name = candidates[1].name
+    excluded = {d.attrs["subject"]: json.loads(d.attrs["excluded"]) | {"targets": d.sizes["target"]} for d in datasets}
+    records = {
+        "braindash": 1,
+        "run": run.id,
+        "study": study.id,
+        "study_title": study.title,
+        "subjects": list(subjects),
+        "model": tuning.model,
+        "models": [c.name for c in candidates],
+        "layers": sorted({int(k) for d in datasets for k in d["layer"].values}),
+        "simulated": study.simulated,
+        "encoding": rows,
+        "differences": differences,
+        "peaks": peak_layers(rows) or peak_layers(rows, "r"),
+        "summary": summarise(rows, differences, tuned=tuned_name, titles=titles) | {"region_titles": titles},
+        "excluded": excluded,
+        "caveats": [*study.caveats, *_caveats(tuning, study, datasets[0])],
+        "provenance": {
+            "evaluation": settings.model_dump(mode="json"),
+            "weights": {c.name: models[c.name].weights_hash for c in candidates},
+            "runs": {c.name: c.ref for c in candidates[1:]},
+            "split": {p: list(study.stories_of(p)) for p in ("tune", "validation", "test")},
+            "study_fingerprint": study.fingerprint(),
+            "seconds": round(time.monotonic() - began, 1),
+            "written": time.time(),
+        },
+    }
+    tell(0.98, "Writing the results")
+    write_results(run.path, {"encoding": join_subjects(datasets)}, records)
+    tell(1.0, "Evaluated")
+    from braindash.runs.results import read_records
+
+    written = read_records(run.path)
+    assert written is not None
+    return written
+
+
+def find_candidates(run: Run, home: Home) -> list[Candidate]:
+    """Return the pretrained model, the run's own, and those of its finished matching controls."""
+    from braindash.runs.record import RunStore
+
+    if not (run.model_dir / "braindash_model.json").exists():
+        raise BraindashError(
+            f"Run {run.id} is {run.status.state} and has no tuned model to evaluate.",
+            f"Let it finish: braindash runs resume {run.id}",
+        )
+    config = run.config
+    own = "brain_tuned" if config.control == "none" else control_name(config)
+    found = [Candidate("pretrained", config.model), Candidate(own, run.id)]
+    if config.control != "none":
+        return found
+    newest: dict[str, str] = {}
+    for row in RunStore(home).list():
+        if row.id == run.id or row.state != "done" or row.control in ("", "none"):
+            continue
+        if row.matching_key == config.matching_key():
+            name = row.control.replace("-", "_")
+            newest[name] = max(newest.get(name, ""), row.id)
+    return found + [Candidate(name, ref) for name, ref in sorted(newest.items())]
+
+
+def control_name(config: TuneConfig) -> str:
+    return config.control.replace("-", "_")
+
+
+def refuse_leaks(study: Study, candidates: Sequence[Candidate], home: Home) -> None:
+    """Raise LeakageError if any tuned model has seen a story that is a test story of the study."""
+    for candidate in candidates:
+        for seen in stories_seen(candidate.ref, home):
+            if seen["study"] != study.id:
+                continue
+            leaked = sorted(set(seen["stories"]) & set(study.split.test))
+            if leaked:
+                raise LeakageError(
+                    f"The model {candidate.ref} was tuned or chosen on {', '.join(leaked)}, "
+                    f"which study {study.id!r} tests on.",
+                    "Test on other stories, or tune a model without these.",
+                )
+
+
+def stories_seen(ref: str, home: Home) -> list[dict[str, Any]]:
+    """Return the stories that a tuned model, and the tuned models it came from, have seen."""
+    folder = home.runs / ref / "model" / "braindash_model.json"
+    seen: list[dict[str, Any]] = []
+    visited: set[str] = set()
+    while ref not in visited and folder.exists():
+        visited.add(ref)
+        about = json.loads(folder.read_text(encoding="utf-8"))
+        stories = about.get("stories") or {}
+        seen.append({"study": about.get("study"), "stories": [s for part in stories.values() for s in part]})
+        ref = str(about.get("base", ""))
+        folder = home.runs / ref / "model" / "braindash_model.json"
+    return seen
+
+
+def _extract_all(
+    store: FeatureStore,
+    models: Mapping[str, SpeechModel],
+    study: Study,
+    subjects: Sequence[str],
+    settings: EncodingConfig,
+    tell: Progress,
+) -> None:
+    """Fill the feature store, story by story, so that progress can be told."""
+    work = [
+        (name, story, subject)
+        for name in models
+        for story in study.stories
+        for subject in _first_listeners(study, subjects, story)
+    ]
+    for i, (name, story, subject) in enumerate(work):
+        tell(0.02 + (FEATURES_SHARE - 0.02) * i / len(work), f"Features of {name.replace('_', ' ')}: {story}")
+        store.get(models[name], study, story, subject, settings.window, layers=settings.layers)
+
+
+def _first_listeners(study: Study, subjects: Sequence[str], story: str) -> list[str]:
+    """Return one subject for each distinct set of row times: the others share its features."""
+    firsts: dict[bytes, str] = {}
+    for subject in subjects:
+        if story in study.heard(subject):
+            firsts.setdefault(np.asarray(study.row_times(story, subject)).tobytes(), subject)
+    return list(firsts.values())
+
+
+def encode_one(
+    store: FeatureStore,
+    models: Mapping[str, SpeechModel],
+    study: Study,
+    subject: str,
+    settings: EncodingConfig,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> xr.Dataset:
+    """Encode one subject with every layer of every model: see `encode_subject`."""
+    from braindash.encoding.encode import encode_subject
+
+    train = [*study.stories_of("tune", subject), *study.stories_of("validation", subject)]
+    test = list(study.stories_of("test", subject))
+    study.split.refuse_test(train, "Fitting the encoding model")
+    if not test or len(train) < 2:
+        raise BraindashError(
+            f"Subject {subject!r} heard {len(test)} test and {len(train)} other stories; 1 and 2 are needed.",
+            "Choose a split that gives it both (study check shows what it heard).",
+        )
+
+    def source(model: SpeechModel, layer: int) -> Callable[[], tuple[list[np.ndarray], dict[str, np.ndarray]]]:
+        def read(story: str) -> np.ndarray:
+            from braindash.features.design import delay, zscore
+
+            states = store.get(model, study, story, subject, settings.window, layers=(layer,))
+            return delay(zscore(np.asarray(states[0])), settings.delays)
+
+        return lambda: ([read(s) for s in train], {s: read(s) for s in test})
+
+    features = {
+        name: {
+            layer: source(model, layer)
+            for layer in range(model.n_layers + 1)
+            if settings.layers is None or layer in settings.layers
+        }
+        for name, model in models.items()
+    }
+    repeats = [study.read_repeats(s, subject) for s in test]
+    with_repeats = [r for r in repeats if r is not None and len(r) > 1]
+    return encode_subject(
+        features,
+        [(lambda s=s: study.read_responses(s, subject)) for s in train],
+        {s: (lambda s=s: study.read_responses(s, subject)) for s in test},
+        study.targets(subject),
+        settings,
+        subject=subject,
+        repeats=with_repeats or None,
+        usable=study.usable(subject),
+        progress=progress,
+    )
+
+
+def choose_regions(targets: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the regions that get rows: named groups, then parcels or the study's own regions, then all."""
+    from braindash.encoding.regions import region_groups, region_mask
+
+    masks: dict[str, np.ndarray] = {}
+    for name in region_groups():
+        try:
+            masks[name] = region_mask(targets, name)
+        except BraindashError:  # the study has no target there
+            continue
+    own = targets["roi"].fillna("").astype(str)
+    for name, count in own[own != ""].value_counts(sort=False).items():
+        if count >= FEWEST_TARGETS or own.nunique() <= 20:
+            masks.setdefault(str(name), (own == name).to_numpy())
+    return masks
+
+
+def join_subjects(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join subjects along ``target``; sums that only intervals need are left out."""
+    import xarray as xr
+
+    slim = [d.drop_vars(["yp", "pp", "yy", "unit_story"]) for d in datasets]
+    joined = xr.concat(slim, dim="target", join="outer", combine_attrs="drop", data_vars="all")
+    for name in ("r", "r2", "r_norm", "r_story"):
+        joined[name] = joined[name].astype(np.float32)
+    joined["noise_ceiling"].attrs |= {"long_name": "noise ceiling", "units": "correlation"}
+    joined["r"].attrs |= {"long_name": "correlation on the test stories", "units": "correlation"}
+    joined["r_norm"].attrs |= {"long_name": "correlation / noise ceiling", "units": "share of the ceiling"}
+    joined["alpha"].attrs |= {"long_name": "ridge penalty added to X'X"}
+    return joined
+
+
+def _caveats(tuning: TuneConfig, study: Study, data: xr.Dataset) -> list[str]:
+    said = []
+    if tuning.recipe == "head":
+        said.append("The recipe trained the read-out alone: the speech model is the pretrained one, by construction.")
+    if not np.isfinite(data["noise_ceiling"].values).any():
+        said.append("The study has no repeats and no given ceilings: scores are plain correlations, not normalised.")
+    if data.sizes["story"] < 4:
+        n = data.sizes["unit"]
+        said.append(
+            f"{data.sizes['story']} test {'story' if data.sizes['story'] == 1 else 'stories'}: intervals hold over "
+            f"{n} stretches of it, not over stories."
+        )
+    return said
