@@ -55,7 +55,7 @@ class AnnotatedStory(Story):
 
 
 def clip(table: pd.DataFrame | None, start: float, duration: float | None) -> pd.DataFrame | None:
-    """Return the intervals whose middle lies in a segment, with times counted from its start."""
+    """Return the intervals whose middle lies in a segment, cut to it, with times counted from its start."""
     if table is None or (start == 0 and duration is None):
         return table
     middle = (table["onset"] + table["offset"]) / 2 - start
@@ -63,7 +63,7 @@ def clip(table: pd.DataFrame | None, start: float, duration: float | None) -> pd
     if duration is not None:
         inside &= middle < duration
     out = table[inside].reset_index(drop=True)
-    return out.assign(onset=out["onset"] - start, offset=out["offset"] - start)
+    return out.assign(onset=(out["onset"] - start).clip(lower=0), offset=(out["offset"] - start).clip(upper=duration))
 
 
 def from_textgrid(path: Path, words: str | int | None = None, phones: str | int | None = None) -> Annotation:

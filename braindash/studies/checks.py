@@ -108,7 +108,9 @@ def check_annotations(study: Study) -> list[Finding]:
         try:
             tables = {"word": story.words, "phone": story.phones}
         except BraindashError as error:
-            found.append(Finding("error", error.what, error.remedy))
+            bad = Finding("error", error.what, error.remedy)
+            if bad not in found:  # segments of one recording share a file
+                found.append(bad)
             continue
         if tables["word"] is None:
             without.append(story.name)

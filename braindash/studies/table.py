@@ -22,8 +22,11 @@ from braindash.studies.audio import audio_duration
 from braindash.studies.base import PARTS, CortexMap, Finding, Split, Study
 from braindash.studies.files import require_file
 from braindash.studies.responses import ResponseFile, split_reference
+from braindash.studies.table_example import init_table
 from braindash.studies.table_spec import PycortexSpec, StorySpec, TableSpec, find_yaml, read_spec
 from braindash.studies.table_targets import default_targets, read_targets, spec_map, surface_map
+
+__all__ = ["TableStudy", "init_table", "open_table"]
 
 
 def open_table(
@@ -195,6 +198,7 @@ class TableStudy(Study):
         for subject in self.subjects:
             found += self._check_subject(subject)
         if not any(f.level == "error" for f in found):
+            found += self._note_left_out()
             n = sum(len(self.heard(s)) for s in self.subjects)
             found.append(Finding("ok", f"{n} response series of {len(self.subjects)} subjects fit their audio.", "", n))
         return found
@@ -228,11 +232,19 @@ class TableStudy(Study):
                 found += checks.check_targets(self, subject)
             except BraindashError as error:
                 found.append(Finding("error", error.what, error.remedy))
-            left = self._rows_left_out(subject)
-            if left:
-                what = f"Subject {subject!r}: {left} rows lie in no segment of their audio and are not used."
-                found.append(Finding("note", what, "", left))
         return found
+
+    def _note_left_out(self) -> list[Finding]:
+        counts: dict[int, list[str]] = {}
+        for subject in self.subjects:
+            counts.setdefault(self._rows_left_out(subject), []).append(subject)
+        return [
+            Finding(
+                "note", f"{n} rows of {checks.names(who)} lie in no segment of their audio and are not used.", "", n
+            )
+            for n, who in counts.items()
+            if n
+        ]
 
     def _rows_left_out(self, subject: str) -> int:
         """Count the rows of segmented files that no story uses."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from braindash.errors import BraindashError
@@ -80,7 +81,7 @@ def init_table(path: str | os.PathLike[str]) -> Path:
         file, folder = folder, folder.parent
     else:
         file = folder / FILE_NAME
-    name = "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "-" for c in folder.resolve().name) or "my-study"
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", folder.resolve().name) or "my-study"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as f:
