@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""Cortical surfaces, parcellations and flatmaps: targets in, pictures out."""
