@@ -1,0 +1,299 @@
+"""Encoding of one subject: every model and layer, penalties chosen on training stories, scored on test stories."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from braindash.config import EncodingConfig
+from braindash.encoding._responses import Standardised, as_features, usable_targets
+from braindash.encoding.ceiling import excluded_counts, noise_ceiling, normalise, zscored
+from braindash.encoding.ridge import StoryRidgeCV
+from braindash.errors import BraindashError
+
+log = logging.getLogger(__name__)
+
+# (features of each training story, test story -> features)
+Split = tuple[Sequence[Any], Mapping[str, Any]]
+LayerFeatures = Split | Callable[[], Split]
+# progress(done, total, what was just fitted)
+Progress = Callable[[int, int, str], None]
+
+FEWEST_STORIES = 4  # with fewer, test stories are cut into units for intervals
+UNIT_ROWS = 30
+
+
+def encode_subject(
+    model_features: Mapping[str, Mapping[int, LayerFeatures]],
+    train_responses: Sequence[Any],
+    test_responses: Mapping[str, Any],
+    targets: pd.DataFrame,
+    config: EncodingConfig,
+    *,
+    subject: str = "",
+    repeats: np.ndarray | Sequence[np.ndarray] | None = None,
+    usable: np.ndarray | None = None,
+    device: str = "auto",
+    memory_gb: float = 3.0,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Fit every layer of every model to one subject and score it on the test stories.
+
+    Parameters
+    ----------
+    model_features : model -> layer -> (training features, test features), or a function that returns them
+        Features ready for the regression: at TR times, z-scored and delayed per story.
+        Training: one (n_trs, width) array a story. Test: story -> (n_trs, width).
+        Layers that are equal between models are fitted once.
+    train_responses : one (n_trs, n_targets) array or lazy source a training story
+    test_responses : test story -> (n_trs, n_targets), the mean over repeats
+        Both are z-scored per story here, which leaves z-scored responses as they are.
+    targets : DataFrame as from ``Study.targets``
+        A column ``noise_ceiling`` is used where it exists.
+    config : EncodingConfig
+        Penalties, the score that chooses them, and the ceiling threshold.
+    repeats : (n_repeats, n_trs, n_targets), or one such array a test story, optional
+        Gives the noise ceiling (Schoppe) where ``targets`` has none.
+    usable : (n_targets,) bool, optional
+        Targets to fit, as from ``Study.usable``; found from the responses if not given.
+    progress : callable, optional
+        ``progress(done, total, "pretrained, layer 3")``.
+
+    Returns
+    -------
+    xr.Dataset
+        ``r, r2, alpha, r_norm (model, layer, target)``; ``r_story (model, layer, story, target)``;
+        ``noise_ceiling (target)``; and ``yp, pp (model, layer, unit, target)``, ``yy (unit, target)``:
+        sums of products of response and prediction, centred by story, from which intervals
+        are made. A unit is a test story, or with fewer than 4 of them a stretch of at least
+        30 rows; coordinate ``unit_story``. r and r2 are over all test stories joined, each
+        centred. Excluded targets are NaN throughout; ``attrs["excluded"]`` counts them by reason.
+
+    Raises
+    ------
+    BraindashError
+        Rows that do not fit, features that are not finite, no usable target.
+    """
+    stories = list(test_responses)
+    if not stories:
+        raise BraindashError("There is no test story to score on.", "Give the study's split a test story.")
+    sources = [*train_responses, *test_responses.values()]
+    ok = usable_targets(sources) if usable is None else np.asarray(usable, dtype=bool)
+    n = len(ok)
+    if len(targets) != n:
+        raise BraindashError(
+            f"There are {len(targets)} rows of targets and {n} columns of responses.", "Give one row a target."
+        )
+    if not ok.any():
+        raise BraindashError(
+            f"None of the {n} targets is finite and varies in every story.", "Check the responses (study check)."
+        )
+    columns = None if ok.all() else np.flatnonzero(ok)
+    train = [Standardised(y, columns) for y in train_responses]
+    test = [Standardised(test_responses[s], columns) for s in stories]
+
+    ceiling = _ceiling(targets, repeats, n)
+    jobs = [(m, layer, f) for m, layers in model_features.items() for layer, f in layers.items()]
+    if config.layers is not None:
+        jobs = [job for job in jobs if job[1] in config.layers]
+    if not jobs:
+        raise BraindashError(
+            f"No layer is left to evaluate (layers: {config.layers}).", "Choose layers that the models have."
+        )
+    units = scoring_units([y.shape[0] for y in test])
+    out = _empty(jobs, stories, units, n)
+    done: dict[str, tuple[str, int]] = {}
+    for i, (model, layer, source) in enumerate(jobs):
+        here = {"model": model, "layer": layer}
+        features, held = _features(source, stories)
+        key = _content(features + held)
+        if key in done:
+            log.info("%s, layer %d equals %s, layer %d: fitted once.", model, layer, *done[key])
+            same = {"model": done[key][0], "layer": done[key][1]}
+            for name in ("r", "r2", "alpha", "r_story", "yp", "pp"):
+                out[name].loc[here] = out[name].loc[same].values
+        else:
+            ridge = StoryRidgeCV(
+                config.alphas, select=config.select, device=device, memory_gb=memory_gb, store_coef=False
+            )
+            sums = _UnitSums(units, int(ok.sum()))
+            ridge.fit(features, train, test=(held, test), on_block=sums.add)
+            assert ridge.test_ is not None
+            out["yy"].values[:, ok] = sums.yy
+            _set(out["yp"], here, ok, sums.yp)
+            _set(out["pp"], here, ok, sums.pp)
+            r, r2 = sums.scores()
+            _set(out["r"], here, ok, r)
+            _set(out["r2"], here, ok, r2)
+            _set(out["alpha"], here, ok, ridge.alpha_)
+            _set(out["r_story"], here, ok, ridge.test_.r_story())
+            if ridge.n_at_edge_:
+                log.info("%s, layer %d: %d targets at the edge of the penalties.", model, layer, ridge.n_at_edge_)
+            done[key] = (model, layer)
+        if progress is not None:
+            progress(i + 1, len(jobs), f"{model}, layer {layer}")
+
+    r_norm, _ = normalise(out["r"].values, ceiling, config.ceiling_threshold)
+    out["r_norm"] = (("model", "layer", "target"), r_norm.astype(np.float32))
+    out["noise_ceiling"] = ("target", ceiling.astype(np.float32))
+    excluded = {"not finite or constant": int((~ok).sum())}
+    excluded |= excluded_counts(ceiling[ok], config.ceiling_threshold)
+    out.attrs |= {
+        "subject": subject,
+        "n_excluded": sum(excluded.values()),
+        "excluded": json.dumps(excluded),
+        "ceiling_threshold": config.ceiling_threshold,
+        "cv": "story",
+        "select": config.select,
+    }
+    return out.assign_coords(
+        subject=("target", np.full(n, subject, dtype=object).astype(str)),
+        hemi=("target", targets["hemi"].fillna("").to_numpy(dtype=str)),
+        roi=("target", targets["roi"].fillna("").to_numpy(dtype=str)),
+        target_index=("target", np.arange(n)),
+    )
+
+
+def predict_targets(
+    features: LayerFeatures,
+    train_responses: Sequence[Any],
+    test_responses: Mapping[str, Any],
+    chosen: Sequence[int],
+    config: EncodingConfig,
+) -> dict[str, xr.Dataset]:
+    """Fit a few targets again and return their time courses, observed and predicted.
+
+    Encoding keeps scores, not predictions; those of a few targets cost a moment.
+
+    Parameters
+    ----------
+    features, train_responses, test_responses, config : as in :func:`encode_subject`
+    chosen : columns of the responses
+
+    Returns
+    -------
+    dict of test story -> xr.Dataset
+        ``observed`` and ``predicted``, dims ``(tr, target)``, z-scored responses' units.
+    """
+    stories = list(test_responses)
+    train, held = _features(features, stories)
+    columns = np.asarray(chosen, dtype=np.intp)
+    ridge = StoryRidgeCV(config.alphas, select=config.select, store_coef=True)
+    ridge.fit(train, [Standardised(y, columns) for y in train_responses])
+    out = {}
+    for story, X in zip(stories, held, strict=True):
+        observed = Standardised(test_responses[story], columns)[:, :]
+        out[story] = xr.Dataset(
+            {"observed": (("tr", "target"), observed), "predicted": (("tr", "target"), ridge.predict(X))},
+            coords={"target": columns},
+            attrs={"story": story},
+        )
+    return out
+
+
+def scoring_units(lengths: Sequence[int]) -> list[list[slice]]:
+    """Return the rows of each scoring unit of every test story.
+
+    A unit is a whole story; where there are fewer than 4 stories, each is cut into
+    as many stretches of at least 30 rows as it has room for.
+    """
+    if len(lengths) >= FEWEST_STORIES:
+        return [[slice(0, n)] for n in lengths]
+    out = []
+    for n in lengths:
+        edges = np.linspace(0, n, max(1, n // UNIT_ROWS) + 1).round().astype(int)
+        out.append([slice(int(a), int(b)) for a, b in itertools.pairwise(edges)])
+    return out
+
+
+class _UnitSums:
+    """Sums of products of response and prediction in every unit, gathered block by block."""
+
+    def __init__(self, units: list[list[slice]], n_targets: int) -> None:
+        self.units = units
+        n_units = sum(len(u) for u in units)
+        self.yp, self.pp, self.yy = (np.zeros((n_units, n_targets)) for _ in range(3))
+
+    def add(self, targets: slice, observed: list[np.ndarray], predicted: list[np.ndarray]) -> None:
+        i = 0
+        for y, p, units in zip(observed, predicted, self.units, strict=True):
+            y = y - y.mean(1, keepdims=True)
+            p = p - p.mean(1, keepdims=True)
+            for rows in units:
+                self.yp[i, targets] = np.vecdot(y[:, rows], p[:, rows])
+                self.pp[i, targets] = np.vecdot(p[:, rows], p[:, rows])
+                self.yy[i, targets] = np.vecdot(y[:, rows], y[:, rows])
+                i += 1
+
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return r and r2 over all units, each (n_targets,)."""
+        yp, yy, pp = self.yp.sum(0), self.yy.sum(0), self.pp.sum(0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r = np.where(pp > 0, yp / np.sqrt(yy * pp), np.nan)
+        return r, (2 * yp - pp) / yy
+
+
+def _features(source: LayerFeatures, stories: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    train, test = source() if callable(source) else source
+    missing = [s for s in stories if s not in test]
+    if missing:
+        raise BraindashError(f"There are no features of the test stories {', '.join(missing)}.", "Extract them first.")
+    return as_features(train), as_features([test[s] for s in stories], "test features")
+
+
+def _content(arrays: Sequence[np.ndarray]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for x in arrays:
+        digest.update(f"{x.shape}{x.dtype}".encode())
+        digest.update(np.ascontiguousarray(x).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _ceiling(targets: pd.DataFrame, repeats: Any, n: int) -> np.ndarray:
+    if "noise_ceiling" in targets and targets["noise_ceiling"].notna().any():
+        return targets["noise_ceiling"].to_numpy(dtype=np.float64)
+    if repeats is None:
+        return np.full(n, np.nan)
+    if isinstance(repeats, np.ndarray):
+        return noise_ceiling(repeats)
+    # Stories one after the other, each z-scored first; stories differ in how often they were repeated.
+    n_repeats = min(len(r) for r in repeats)
+    return noise_ceiling(np.stack([np.concatenate([zscored(r[i]) for r in repeats]) for i in range(n_repeats)]))
+
+
+def _empty(jobs: list[tuple[str, int, LayerFeatures]], stories: list[str], units: list[list[slice]], n: int) -> Any:
+    models = list(dict.fromkeys(j[0] for j in jobs))
+    layers = sorted({j[1] for j in jobs})
+    unit_story = [s for s, u in zip(stories, units, strict=True) for _ in u]
+    per_layer = (len(models), len(layers))
+
+    def blank(*shape: int) -> np.ndarray:
+        return np.full(shape, np.nan, dtype=np.float32)
+
+    main = ("model", "layer", "target")
+    return xr.Dataset(
+        {
+            "r": (main, blank(*per_layer, n)),
+            "r2": (main, blank(*per_layer, n)),
+            "alpha": (main, np.full((*per_layer, n), np.nan)),
+            "r_story": (("model", "layer", "story", "target"), blank(*per_layer, len(stories), n)),
+            "yp": (("model", "layer", "unit", "target"), blank(*per_layer, len(unit_story), n)),
+            "pp": (("model", "layer", "unit", "target"), blank(*per_layer, len(unit_story), n)),
+            "yy": (("unit", "target"), blank(len(unit_story), n)),
+        },
+        coords={"model": models, "layer": layers, "story": stories, "unit_story": ("unit", unit_story)},
+    )
+
+
+def _set(variable: xr.DataArray, here: dict[str, Any], ok: np.ndarray, values: np.ndarray) -> None:
+    full = np.full((*values.shape[:-1], len(ok)), np.nan)
+    full[..., ok] = values
+    variable.loc[here] = full

@@ -1,0 +1,133 @@
+"""Named groups of cortical parcels (HCP-MMP1, Glasser et al. 2016)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from braindash.errors import BraindashError, closest
+
+_PRIMARY = ("A1",)
+_EARLY = ("A1", "LBelt", "MBelt", "PBelt", "RI", "A4")
+_LATE_TEMPORAL = ("STGa", "STSda", "STSdp", "TA2", "STSva")
+_LATE = ("A5", "44", "45", "IFJa", "IFSp", "PGi", "PGp", "PGs", "TPOJ1", "TPOJ2", "TPOJ3", *_LATE_TEMPORAL)
+_AG = ("PFm", "PGs", "PGi", "TPOJ2", "TPOJ3")
+_LTC = ("STSda", "STSva", "STGa", "TE1a", "TE2a", "TGv", "TGd", "A5", "STSdp", "STSvp", "PSL", "STV", "TPOJ1")
+_IFG = ("44", "45", "IFJa", "IFSp")
+_MFG = ("55b",)
+
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "primary_auditory": _PRIMARY,
+    "early_auditory": _EARLY,
+    "auditory": (*_EARLY, "TA2", "A5", "STGa"),
+    "late_language": _LATE,
+    "ag": _AG,
+    "ltc": _LTC,
+    "ifg": _IFG,
+    "mfg": _MFG,
+    "language": tuple(dict.fromkeys(_LATE + _AG + _LTC + _IFG + _MFG)),
+}
+
+_WHOLE: dict[str, str] = {"cortex": "", "left": "L", "right": "R"}
+
+TITLES: dict[str, str] = {
+    "cortex": "Whole cortex",
+    "left": "Left hemisphere",
+    "right": "Right hemisphere",
+    "primary_auditory": "Primary auditory",
+    "early_auditory": "Early auditory",
+    "auditory": "Auditory",
+    "late_language": "Late language",
+    "language": "Language",
+    "ag": "Angular gyrus",
+    "ltc": "Lateral temporal",
+    "ifg": "Inferior frontal",
+    "mfg": "Middle frontal",
+}
+
+
+def region_groups() -> dict[str, tuple[str, ...]]:
+    """Return the named groups and the HCP-MMP1 parcels (without hemisphere) of each.
+
+    ``primary_auditory``, ``early_auditory`` and ``late_language`` are those of Moussa &
+    Toneva (2025); ``ag``, ``ltc``, ``ifg`` and ``mfg`` those of their multi-participant
+    paper. ``cortex``, ``left`` and ``right`` are made of all targets and list no parcels.
+    """
+    return {**dict.fromkeys(_WHOLE, ()), **_GROUPS}
+
+
+def region_title(roi: str) -> str:
+    """Return a name to show: "late_language" -> "Late language", "late_language_left" -> "Late language, left"."""
+    if roi in TITLES:
+        return TITLES[roi]
+    base, _, side = roi.rpartition("_")
+    if side in ("left", "right") and base in TITLES:
+        return f"{TITLES[base]}, {side}"
+    return roi
+
+
+def parcel_names(roi: pd.Series) -> pd.Series:
+    """Return parcel names as HCP-MMP1 writes them: "L_A1_ROI" and "lh.A1" both give "A1"."""
+    names = roi.fillna("").astype(str).str.strip()
+    names = names.str.replace(r"^(?:[LR]_|[lr]h[._])", "", regex=True)
+    return names.str.replace(r"_ROI$", "", regex=True)
+
+
+def region_mask(targets: pd.DataFrame, roi: str) -> np.ndarray:
+    """Return which targets belong to a region: (n_targets,) bool.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        One row a target, with ``roi`` and ``hemi`` as :meth:`Study.targets` gives them.
+    roi : str
+        A named group, a parcel, or a region of the study's own. ``_left`` or ``_right``
+        at its end, or ``L_`` or ``R_`` before a parcel, keeps one hemisphere.
+
+    Raises
+    ------
+    BraindashError
+        An unknown name, or one that none of the targets belongs to.
+    """
+    own = targets["roi"].fillna("").astype(str).str.strip()
+    hemi = targets["hemi"].fillna("").astype(str).str.upper().str[:1]
+    if roi == "cortex":
+        return np.ones(len(targets), dtype=bool)
+    if roi in _WHOLE:
+        return _some((hemi == _WHOLE[roi]).to_numpy(dtype=bool), roi, targets)
+    if roi and (own == roi).any():
+        return (own == roi).to_numpy(dtype=bool)
+    base, side = _hemisphere(roi)
+    names = parcel_names(own)
+    if base in _GROUPS:
+        mask = names.isin(_GROUPS[base]).to_numpy(dtype=bool)
+    elif base and (names == base).any():
+        mask = (names == base).to_numpy(dtype=bool)
+    elif base and (own == base).any():
+        mask = (own == base).to_numpy(dtype=bool)
+    else:
+        known = {*_WHOLE, *_GROUPS, *(n for n in names if n), *(n for n in own if n)}
+        raise BraindashError(f"Region {roi!r} is not known.", closest(roi, known))
+    if side:
+        mask = mask & (hemi == side).to_numpy(dtype=bool)
+    return _some(mask, roi, targets)
+
+
+def _hemisphere(roi: str) -> tuple[str, str]:
+    for ending, side in (("_left", "L"), ("_right", "R")):
+        if roi.endswith(ending):
+            return roi.removesuffix(ending), side
+    if roi[:2] in ("L_", "R_"):
+        return roi[2:].removesuffix("_ROI"), roi[0]
+    return roi.removesuffix("_ROI"), ""
+
+
+def _some(mask: np.ndarray, roi: str, targets: pd.DataFrame) -> np.ndarray:
+    if mask.any():
+        return mask
+    present = sorted({n for n in parcel_names(targets["roi"]) if n})
+    shown = ", ".join(present[:8]) + (", …" if len(present) > 8 else "") if present else "none"
+    raise BraindashError(
+        f"None of the {len(targets)} targets lies in region {roi!r} (their regions: {shown}).",
+        "Choose a region that the study has, or give its targets HCP-MMP1 names in the column roi.",
+    )
