@@ -86,14 +86,17 @@ def intersubject_ceiling(responses: Sequence[np.ndarray]) -> np.ndarray:
             f"The subjects' responses differ in shape: {sorted(shapes)}.", "Give the same rows and targets for all."
         )
     z = np.stack([zscored(y) for y in responses])
-    total = z.sum(0)
-    n = len(z)
-    # The mean correlation between pairs, from the variance of the sum: n + n(n−1)·ρ.
-    rho = (total.var(axis=0) - n) / (n * (n - 1))
-    r = np.stack([correlation(y, total - y) for y in z])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reliability = (n - 1) * rho / (1 + (n - 2) * rho)
-        return np.where((r > 0) & (rho > 0), np.minimum(r / np.sqrt(reliability), 1.0), np.nan)
+    n = len(z) - 1
+    out = np.full((len(z), z.shape[2]), np.nan)
+    for i, own in enumerate(z):
+        others = z.sum(0) - own
+        # The mean correlation between pairs, from the variance of a sum: n + n(n − 1)·ρ.
+        rho = (others.var(axis=0) - n) / (n * (n - 1))
+        r = correlation(own, others)
+        good = (r > 0) & (rho > 0)
+        reliability = n * rho[good] / (1 + (n - 1) * rho[good])
+        out[i, good] = np.minimum(r[good] / np.sqrt(reliability), 1.0)
+    return out
 
 
 def normalise(r: np.ndarray, ceiling: np.ndarray, threshold: float = 0.1) -> tuple[np.ndarray, int]:
