@@ -96,7 +96,7 @@ def extract(
     """
     times = np.asarray(times, dtype=np.float64)
     wanted = model.check_layers(layers)
-    _check(model, audio, times, tr, window)
+    check_windows(model, audio, times, tr, window)
     n_padded = count_padded_rows(len(audio), times, tr, model.sample_rate)
     if n_padded:
         log.warning("%d of %d rows reach past the audio (%.1f s); they hear silence there",
@@ -221,7 +221,8 @@ def _read(h: torch.Tensor, readout: str, weights: torch.Tensor | None) -> torch.
     return h[:, -1:] if readout == "last" else h.mean(dim=1, keepdim=True)
 
 
-def _check(model: SpeechModel, audio: np.ndarray, times: np.ndarray, tr: float, window: WindowConfig) -> None:
+def check_windows(model: SpeechModel, audio: np.ndarray, times: np.ndarray, tr: float, window: WindowConfig) -> None:
+    """Raise BraindashError unless the audio can be read and the window fits model and TR."""
     if audio.ndim != 1:
         raise ValueError(f"audio must be (n_samples,) mono; got shape {audio.shape}")
     if len(audio) == 0:

@@ -1,0 +1,303 @@
+"""One fine-tune from a study and a pretrained model to a model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from braindash.config import TuneConfig
+from braindash.errors import BraindashError
+
+if TYPE_CHECKING:
+    from braindash.speech.base import SpeechModel
+    from braindash.studies.base import Study
+    from braindash.tuning.checkpoints import Checkpoint
+    from braindash.tuning.loop import Position, Session
+
+CHECKPOINTS, CACHE, MODEL = "checkpoints", "cache", "model"
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a fine-tune came to.
+
+    Attributes
+    ----------
+    best_epoch : int
+        The epoch that was kept, from 1; 0 if none was finished.
+    best_validation_r : float or None
+        Its score: mean over targets of the correlation on the validation stories.
+    pretrained_validation_r : float or None
+        The same for the model before tuning.
+    n_targets, n_excluded : int
+        Targets tuned on, and those of the chosen ones left out as not finite or constant, over all subjects.
+    targets : dict of subject to counts
+    stopped : bool
+        True if the caller asked to stop; the run can be resumed.
+    model_dir : Path or None
+        The model folder; None if stopped.
+    epochs : DataFrame
+        One row an epoch, epoch 0 (pretrained) first.
+    device, precision : str
+    """
+
+    best_epoch: int
+    best_validation_r: float | None
+    pretrained_validation_r: float | None
+    n_targets: int
+    n_excluded: int
+    targets: dict[str, dict[str, int]]
+    stopped: bool
+    model_dir: Path | None
+    epochs: pd.DataFrame
+    device: str
+    precision: str
+
+
+def tune(
+    study: Study,
+    model: SpeechModel,
+    config: TuneConfig,
+    workspace: Path,
+    *,
+    progress: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], bool],
+    resume: bool = False,
+) -> TuneResult:
+    """Tune ``model`` on the responses of ``study``.
+
+    Parameters
+    ----------
+    study : Study
+    model : SpeechModel
+        Changed in place while tuning runs; as it was afterwards.
+    config : TuneConfig
+    workspace : Path
+        Holds ``checkpoints/``, ``cache/`` while it runs, and at the end ``model/``.
+    progress : callable
+        Called with rows of kind "step" (step, n_steps, epoch, loss, lr, grad_norm,
+        seconds), "epoch" (epoch, train_loss, validation_loss, validation_r, best, …)
+        and "log" (text). On resuming, a log row's ``resumed_from_step`` and
+        ``resumed_from_epoch`` say from where: later step and epoch rows of the
+        earlier session are repeated.
+    should_stop : callable
+        Asked between steps and between stories.
+    resume : bool
+        Go on from the newest whole checkpoint; otherwise earlier checkpoints are removed.
+
+    Raises
+    ------
+    BraindashError
+        For every mistake in the settings or the data, a loss that stops being finite,
+        modules that get no gradient, a full disk.
+    LeakageError
+        If a test story would be seen.
+    """
+    import torch
+
+    from braindash.tuning import loop
+    from braindash.tuning.checkpoints import read_newest
+    from braindash.tuning.data import TuningData
+    from braindash.tuning.device import choose_device, choose_precision, make_accelerator
+    from braindash.tuning.heads import build_head
+    from braindash.tuning.network import Network
+    from braindash.tuning.objectives import get_loss
+    from braindash.tuning.output import describe_model, save_model
+    from braindash.tuning.recipes import get_recipe, resolve_layer
+    from braindash.tuning.stories import Stories
+
+    def log(text: str, **more: Any) -> None:
+        progress({"kind": "log", "text": text, **more})
+
+    layer = resolve_layer(model, config)
+    loss = get_loss(config.loss)
+    recipe = get_recipe(config.recipe)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    data = TuningData(study, config)
+    counts = {s: selection.counts() for s, selection in data.selections.items()}
+    for subject, c in counts.items():
+        log(
+            f"{subject}: {c['n_targets']} of {c['n_all']} targets ({c['n_outside']} outside the regions, "
+            f"{c['n_below_ceiling']} below the ceiling, {c['n_excluded']} not finite or constant), "
+            f"{len(data.tune[subject])} tuning and {len(data.validation[subject])} validation stories."
+        )
+    about = {**describe_model(model, config, data, layer), "caveats": list(study.caveats)}
+    identity = {"run": digest(about), "model": model.identity, "precision": precision}
+
+    folder = workspace / CHECKPOINTS
+    checkpoint = None
+    if resume:
+        checkpoint = read_newest(folder, log)
+        check_same_run(checkpoint, identity)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    home = model.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        with recipe(model, config, layer) as prepared:
+            try:
+                accelerator = make_accelerator(device, precision)
+                model.encoder.to(accelerator.device)
+                head = build_head(config.head, model.width, data.n_targets, config.delays, study.tr, study.signal)
+                network = Network(model, prepared, layer, head, loss).to(accelerator.device)
+                stories = Stories(model, data, config, prepared.first_block, workspace / CACHE)
+                session = loop.Session(
+                    network, stories, data, config, accelerator, folder, identity, progress, should_stop
+                )
+                log(describe(session, precision))
+                position, stopped = run(session, checkpoint, resume, log)
+                pretrained = position.epochs[0]["validation_r"] if position.epochs else None
+                model_dir = None
+                if not stopped:
+                    about["outcome"] = keep_best(session, position, log) | {"precision": precision}
+                    model_dir = save_model(workspace / MODEL, prepared, head, about, model)
+                    stories.prefix.clear()
+            finally:
+                model.encoder.to(home)
+    return TuneResult(
+        best_epoch=position.best_epoch,
+        best_validation_r=position.best_r,
+        pretrained_validation_r=pretrained,
+        n_targets=sum(c["n_targets"] for c in counts.values()),
+        n_excluded=sum(c["n_excluded"] for c in counts.values()),
+        targets=counts,
+        stopped=stopped,
+        model_dir=model_dir,
+        epochs=pd.DataFrame([{k: v for k, v in row.items() if k != "kind"} for row in position.epochs]),
+        device=str(device),
+        precision=precision,
+    )
+
+
+def run(
+    session: Session, checkpoint: Checkpoint | None, resume: bool, log: Callable[..., None]
+) -> tuple[Position, bool]:
+    """Start the head or take up the checkpoint, then train; return the position and whether it was stopped."""
+    from braindash.tuning import loop
+
+    try:
+        if checkpoint is None:
+            if resume:
+                log("There is no whole checkpoint: starting again.", resumed_from_step=0, resumed_from_epoch=0)
+            start_head(session, log)
+        else:
+            at = checkpoint.state
+            running = at["epoch"] if at["epochs"] else 0  # 0: the pretrained model was not scored yet
+            log(f"Resumed from step {at['step']}.", resumed_from_step=at["step"], resumed_from_epoch=running)
+        return loop.train(session, checkpoint)
+    except loop.StopRequested:  # while the pretrained features were computed: there is nothing to keep yet
+        return loop.Position(), True
+
+
+def start_head(session: Session, log: Callable[..., None]) -> None:
+    """Fix the head's z-score from the pretrained model, and give it its first weights."""
+    import torch
+
+    from braindash.tuning.warm_start import reduced_rank_ridge
+
+    stories, data, head, config = session.stories, session.data, session.network.head, session.config
+    began = time.perf_counter()
+    with session.accelerator.autocast():
+        pooled = stories.all_pooled(session.network, session.between)
+    tuned = {(story, stories.rows_of(story, s)) for s in data.subjects for story in data.tune[s]}
+    rows = np.concatenate([pooled[key] for key in sorted(tuned)]).astype(np.float64)
+    head.set_statistics(torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(rows.std(axis=0)).float())
+    log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
+    if config.head.init == "random":
+        return
+    with torch.no_grad():
+        designs = {
+            key: head.design(torch.from_numpy(x).to(session.accelerator.device)).cpu().numpy()
+            for key, x in pooled.items()
+        }
+    fit = reduced_rank_ridge(
+        {
+            (story, s): designs[story, stories.rows_of(story, s)]
+            for story in stories.names
+            for s in data.listeners(story)
+        },
+        data.responses,
+        data.tune,
+        data.validation,
+        None if config.head.kind == "linear" else config.head.rank,
+        config.encoding.alphas,
+    )
+    head.set_weights(fit.shared, fit.outputs)
+    log(f"The head starts at ridge with alpha {fit.alpha:g}, validation r {fit.scores[fit.alpha]:.4f}.")
+
+
+def keep_best(session: Session, position: Position, log: Callable[..., None]) -> dict[str, Any]:
+    """Put the best epoch's weights into the network and return what the run came to."""
+    from braindash.tuning.checkpoints import DamagedError, read_checkpoint
+    from braindash.tuning.loop import load_trained
+
+    assert position.best_checkpoint is not None
+    assert position.best_r is not None
+    try:
+        best = read_checkpoint(session.folder / position.best_checkpoint)
+    except DamagedError as error:
+        raise BraindashError(
+            f"The weights of the best epoch, {position.best_epoch}, cannot be read back: {error}.",
+            "Check the disk, then start the run again.",
+        ) from error
+    load_trained(session.network, best.tensors)
+    pretrained = position.epochs[0]["validation_r"]
+    if position.best_r <= pretrained:
+        log(
+            f"The model predicted the validation stories better before tuning (r {pretrained:.4f}) than at the best "
+            f"epoch, {position.best_epoch} (r {position.best_r:.4f}); that epoch is kept all the same."
+        )
+    return {
+        "best_epoch": position.best_epoch,
+        "best_validation_r": position.best_r,
+        "pretrained_validation_r": pretrained,
+        "steps": position.step,
+    }
+
+
+def describe(session: Session, precision: str) -> str:
+    """Return a line on what is trained, where and how."""
+    network, model, prefix = session.network, session.stories.model, session.stories.prefix
+    head = f"{sum(p.numel() for p in network.head.parameters()):,} weights of the head"
+    where = f"{precision} on {session.accelerator.device}"
+    if network.frozen:
+        return f"Training {head}; {where}."
+    n = sum(p.numel() for _, p in network.adapters())
+    kept = (
+        "computed anew every time" if prefix.where == "nowhere" else f"kept in {prefix.where.replace('disk', 'files')}"
+    )
+    return (
+        f"Training {n:,} weights in blocks {network.first_block} to {network.layer - 1} of {model.id} and {head}; "
+        f"{where}; what enters block {network.first_block} is {kept} ({prefix.n_bytes / 1e6:.0f} MB)."
+    )
+
+
+def check_same_run(checkpoint: Checkpoint | None, identity: dict[str, Any]) -> None:
+    """Raise BraindashError unless the checkpoint was written by a run with the same settings, data and model."""
+    if checkpoint is None:
+        return
+    was = checkpoint.state["identity"]
+    names = {"run": "settings, stories or targets", "model": "speech model", "precision": "precision"}
+    changed = [names[k] for k in names if was.get(k) != identity[k]]
+    if changed:
+        raise BraindashError(
+            f"Checkpoint {checkpoint.path.name} was written with other {' and '.join(changed)}: it cannot be resumed.",
+            "Start a new run, or bring back what was changed.",
+        )
+
+
+def digest(about: dict[str, Any]) -> str:
+    """Return a hash of what decides the course of training; labels and what follows tuning are left out."""
+    config = {k: v for k, v in about["config"].items() if k not in {"name", "evaluate", "keep_checkpoints", "device"}}
+    return hashlib.sha256(json.dumps({**about, "config": config}, sort_keys=True).encode()).hexdigest()

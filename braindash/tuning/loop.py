@@ -1,0 +1,342 @@
+"""The training loop: steps, validation, the best epoch, checkpoints.
+
+Everything that a later step depends on is in the checkpoint or follows from the
+seed and the position, so a run that was stopped and resumed at any step goes on
+exactly as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from braindash.config import OptimiserConfig, TuneConfig
+from braindash.errors import BraindashError
+from braindash.tuning import checks
+from braindash.tuning.checkpoints import Checkpoint, remove_old, write_checkpoint
+from braindash.tuning.data import TuningData
+from braindash.tuning.network import Network, Part
+from braindash.tuning.schedule import epoch_order, rate
+from braindash.tuning.stories import Stories
+from braindash.tuning.validation import Score, fresh_ridge
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class StopRequested(Exception):  # noqa: N818 - the caller asked, nothing is wrong
+    """Raised between pieces of work when the caller asked to stop."""
+
+
+@dataclass
+class Position:
+    """Where a run stands; the JSON half of a checkpoint.
+
+    Attributes
+    ----------
+    step, epoch, done : int
+        Steps taken in all; the epoch (from 1) that is running; its steps taken.
+    losses : list of float
+        Losses of this epoch's steps.
+    best_epoch, best_r, best_checkpoint : int, float or None, str or None
+        Of the epochs trained so far; 0, None, None before the first is validated.
+    epochs : list of dict
+        The epoch rows reported so far.
+    """
+
+    step: int = 0
+    epoch: int = 1
+    done: int = 0
+    losses: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    best_r: float | None = None
+    best_checkpoint: str | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Session:
+    """What the loop works with; built by the engine, read top to bottom here."""
+
+    network: Network
+    stories: Stories
+    data: TuningData
+    config: TuneConfig
+    accelerator: Accelerator
+    folder: Path  # of the checkpoints
+    identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
+    report: Report
+    should_stop: Callable[[], bool]
+    saved: str = ""  # name of the checkpoint that holds the position
+
+    def between(self) -> None:
+        """Leave off here if the caller asked to."""
+        if self.should_stop():
+            raise StopRequested
+
+
+def train(session: Session, start: Checkpoint | None) -> tuple[Position, bool]:
+    """Train from the start or from a checkpoint.
+
+    Returns
+    -------
+    (position, stopped)
+        ``stopped`` is True if the caller asked to stop; a checkpoint then holds the position.
+
+    Raises
+    ------
+    BraindashError
+        For trained tensors without a gradient, a loss that is not finite, a full disk,
+        a graphics card without enough memory.
+    """
+    config, network = session.config, session.network
+    optimiser = make_optimiser(network, config.optimiser)
+    module, optimiser = session.accelerator.prepare(network, optimiser)
+    at = Position() if start is None else restore(start, network, optimiser)
+    session.saved = start.path.name if start else ""
+    try:
+        if not at.epochs:
+            validate(session, at, epoch=0)
+        run_epochs(session, at, module, optimiser)
+    except StopRequested:
+        save(session, at, optimiser)
+        return at, True
+    except torch.OutOfMemoryError as error:
+        smaller = (config.block_trs or max(session.stories.n_trs(s) for s in session.stories.names)) // 2
+        raise BraindashError(
+            f"The device ran out of memory at step {at.step + 1}.",
+            f"Set block_trs to {max(4, smaller)} or precision to bf16, then start again.",
+        ) from error
+    finally:
+        session.accelerator.free_memory()
+    return at, False
+
+
+def run_epochs(session: Session, at: Position, module: Any, optimiser: Any) -> None:
+    """Run the epochs that are left, writing checkpoints as they go."""
+    config = session.config
+    items = session.stories.items(config.block_trs)
+    n_steps = len(items) * config.optimiser.epochs
+    fresh = 0  # steps of this session: the first two are checked closely
+    while at.epoch <= config.optimiser.epochs and not out_of_patience(at, config.optimiser.patience):
+        order = epoch_order(items, config.seed, at.epoch)
+        for item in order[at.done :]:
+            session.between()
+            fresh += 1
+            batch = session.stories.step(item, session.network, session.accelerator.device)
+            take_step(session, at, module, optimiser, batch, n_steps, check=fresh <= 2)
+            if at.step % config.checkpoint_steps == 0 and at.done < len(order):
+                save(session, at, optimiser)
+        validate(session, at, epoch=at.epoch)
+        at.epoch, at.done, at.losses = at.epoch + 1, 0, []
+        save(session, at, optimiser)
+
+
+def take_step(
+    session: Session, at: Position, module: Any, optimiser: Any, batch: Any, n_steps: int, *, check: bool
+) -> None:
+    """Do one optimiser step and report it."""
+    began = time.perf_counter()
+    config, network = session.config.optimiser, session.network
+    step = at.step + 1
+    factor = rate(step, n_steps, config.warmup_steps, config.schedule)
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * factor
+    before = {n: p.detach().clone() for n, p in network.adapters()} if check and step == 2 else {}
+
+    network.set_training(True)
+    optimiser.zero_grad(set_to_none=True)
+    loss = module(batch)
+    value = float(loss.detach())
+    checks.check_loss(value, step)
+    session.accelerator.backward(loss)
+    if check:
+        checks.check_gradients(network.named_parameters(), step)
+    norm = float(session.accelerator.clip_grad_norm_([p for _, p in network.trained()], config.clip))
+    if not np.isfinite(norm):
+        raise checks.not_finite("the gradient", step)
+    optimiser.step()
+    network.set_training(False)
+    checks.check_moved(before, network.adapters(), step)
+
+    at.step, at.done = step, at.done + 1
+    at.losses.append(value)
+    session.report(
+        {
+            "kind": "step",
+            "step": step,
+            "n_steps": n_steps,
+            "epoch": at.epoch,
+            "loss": value,
+            "lr": config.lr * factor,
+            "grad_norm": norm,
+            "seconds": time.perf_counter() - began,
+        }
+    )
+
+
+def validate(session: Session, at: Position, epoch: int) -> None:
+    """Score the model as it stands, report the epoch, and keep it if it is the best so far.
+
+    Epoch 0 is the pretrained model; it is reported but never kept as the best.
+    """
+    network, data = session.network, session.data
+    network.set_training(False)
+    with session.accelerator.autocast():
+        pooled = session.stories.all_pooled(network, session.between)
+    loss = validation_loss(session, pooled)
+    score = choose_by(session, pooled)
+    best = epoch > 0 and (at.best_r is None or score.r > at.best_r)
+    if best:
+        at.best_epoch, at.best_r, at.best_checkpoint = epoch, score.r, f"best-{epoch:04d}"
+        write_checkpoint(session.folder, at.best_checkpoint, trained_tensors(network), {"epoch": epoch})
+    row: dict[str, Any] = {
+        "kind": "epoch",
+        "epoch": epoch,
+        "train_loss": float(np.mean(at.losses)) if at.losses else None,
+        "validation_loss": loss,
+        "validation_r": score.r,
+        "best": best,
+        "validation_r_by_subject": score.by_subject,
+        "n_targets": sum(data.n_targets.values()),
+    }
+    at.epochs.append(row)
+    session.report(row)
+
+
+def validation_loss(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> float:
+    """Return the loss of the head being trained, averaged over validation stories and their subjects."""
+    data, device = session.data, session.accelerator.device
+    losses = []
+    with torch.no_grad():
+        for story in data.validation_stories:
+            for subject in (s for s in data.subjects if story in data.validation[s]):
+                key = session.stories.rows_of(story, subject)
+                Y = torch.from_numpy(data.responses(story, subject)).to(device)
+                X: dict[Hashable, torch.Tensor] = {key: torch.from_numpy(pooled[story, key]).to(device)}
+                losses.append(float(session.network.loss_of(X, [Part(subject, key, 0, Y)])))
+    return float(np.mean(losses))
+
+
+def choose_by(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> Score:
+    """Return the score that chooses the epoch.
+
+    A fresh ridge on frozen features; where no block is tuned these never change, and
+    the head's own predictions are scored instead.
+    """
+    stories, data = session.stories, session.data
+    if not session.network.frozen:
+        return fresh_ridge(
+            lambda story, s: pooled[story, stories.rows_of(story, s)], stories.rows_of, data, session.config
+        )
+    from braindash.encoding.scoring import correlation
+
+    by_subject = {}
+    with torch.no_grad():
+        for s in data.subjects:
+            P, Y = [], []
+            for story in data.validation[s]:
+                X = torch.from_numpy(pooled[story, stories.rows_of(story, s)]).to(session.accelerator.device)
+                P.append(session.network.head(X, s).cpu().numpy())
+                Y.append(data.responses(story, s))
+            r = correlation(np.concatenate(Y), np.concatenate(P))
+            by_subject[s] = float(np.where(np.isfinite(r), r, 0.0).mean())
+    return Score(float(np.mean(list(by_subject.values()))), by_subject)
+
+
+def out_of_patience(at: Position, patience: int | None) -> bool:
+    """Return whether ``patience`` epochs have passed since the best one."""
+    return patience is not None and at.best_epoch > 0 and at.epoch - 1 - at.best_epoch >= patience
+
+
+def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """Return AdamW with a peak learning rate for the speech model and one for the head.
+
+    Raises
+    ------
+    BraindashError
+        If nothing would be trained.
+    """
+    adapters = [p for _, p in network.adapters()]
+    if config.head_lr == 0:
+        network.head.requires_grad_(False)
+    head = [p for p in network.head.parameters() if p.requires_grad]
+    groups = [
+        {"params": params, "lr": peak, "peak": peak}
+        for params, peak in ((adapters, config.lr), (head, config.head_lr))
+        if params
+    ]
+    if not groups:
+        raise BraindashError("Nothing would be trained: the recipe is head and head_lr is 0.", "Set head_lr above 0.")
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+def trained_tensors(network: Network) -> dict[str, torch.Tensor]:
+    """Return what tuning learnt, with the head's fixed statistics."""
+    tensors = {f"trained.{name}": p.detach() for name, p in network.trained()}
+    tensors |= {f"fixed.{name}": b for name, b in network.head.named_buffers()}
+    return tensors
+
+
+@torch.no_grad()
+def load_trained(network: Network, tensors: dict[str, torch.Tensor]) -> None:
+    """Put `trained_tensors` back."""
+    for name, p in network.trained():
+        p.copy_(tensors[f"trained.{name}"])
+    for name, b in network.head.named_buffers():
+        b.copy_(tensors[f"fixed.{name}"])
+
+
+def save(session: Session, at: Position, optimiser: Any) -> None:
+    """Write the checkpoint of the position, unless it is there, and remove what is no longer needed."""
+    name = checkpoint_name(at)
+    if name == session.saved:
+        return
+    tensors = trained_tensors(session.network)
+    for index, values in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": value for key, value in values.items()}
+    kind, keys, *rest = np.random.get_state()
+    tensors["random.torch"] = torch.get_rng_state()
+    tensors["random.numpy"] = torch.from_numpy(np.asarray(keys, dtype=np.int64))
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    state = {**asdict(at), "identity": session.identity, "numpy": [kind, *rest]}
+    write_checkpoint(session.folder, name, tensors, state)
+    session.saved = name
+    remove_old(session.folder, session.config.keep_checkpoints)
+
+
+def checkpoint_name(at: Position) -> str:
+    """Return a name that sorts by progress; the epoch tells apart the moments before and after a validation.
+
+    >>> checkpoint_name(Position(step=14, epoch=2))
+    'step-0000014-0002'
+    """
+    return f"step-{at.step:07d}-{at.epoch:04d}"
+
+
+def restore(checkpoint: Checkpoint, network: Network, optimiser: Any) -> Position:
+    """Put a checkpoint's weights, optimiser and random states back, and return its position."""
+    tensors, state = checkpoint.tensors, checkpoint.state
+    load_trained(network, tensors)
+    whole = optimiser.state_dict()
+    whole["state"] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, key = name.split(".", 2)
+            whole["state"].setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(whole)
+    torch.set_rng_state(tensors["random.torch"])
+    kind, *rest = state["numpy"]
+    np.random.set_state((kind, tensors["random.numpy"].numpy().astype(np.uint32), *rest))
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return Position(**{k: state[k] for k in Position.__dataclass_fields__})

@@ -1,0 +1,186 @@
+"""What is trained, as one torch module: the tuned blocks, the pooling, the head."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from braindash.tuning.heads import Head
+
+if TYPE_CHECKING:
+    from braindash.speech.base import SpeechModel, State
+    from braindash.tuning.objectives import Loss
+    from braindash.tuning.recipes import Prepared
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one subject contributes to a step.
+
+    Attributes
+    ----------
+    subject : str
+    rows : hashable
+        Which of the step's pooled rows are the subject's (subjects may share them).
+    skip : int
+        Leading pooled rows that are only history.
+    responses : (n_trs, n_targets) tensor
+    """
+
+    subject: str
+    rows: Hashable
+    skip: int
+    responses: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """The input of one training step.
+
+    Attributes
+    ----------
+    states : list of State
+        Windows that enter the first tuned block, grouped by length.
+    maps : dict of rows to FrameMap
+        From the frames of all windows, in that order, to pooled rows.
+    pooled : dict of rows to tensor
+        Instead of the two above, where no block is tuned: rows pooled beforehand.
+    parts : list of Part
+    """
+
+    states: list[State]
+    maps: Mapping[Hashable, FrameMap]
+    pooled: Mapping[Hashable, torch.Tensor]
+    parts: list[Part]
+
+
+class _Apply(torch.autograd.Function):
+    """A sparse matrix times a dense one, with the transpose kept for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: torch.Tensor, forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
+        ctx.transpose = backward
+        return forward @ frames
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.transpose @ grads[0].contiguous(), None, None
+
+
+class FrameMap:
+    """A fixed linear map from frames to rows (a mean over a TR, or window read-outs and Lanczos).
+
+    Parameters
+    ----------
+    row, column : (n,) int arrays
+    weight : (n,) array
+    shape : (n_rows, n_frames)
+    device : torch device
+    """
+
+    def __init__(
+        self, row: np.ndarray, column: np.ndarray, weight: np.ndarray, shape: tuple[int, int], device: torch.device
+    ) -> None:
+        self.shape = shape
+        self._forward = _csr(row, column, weight, shape, device)
+        self._backward = _csr(column, row, weight, shape[::-1], device)
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        """Map (n_frames, width) float32 to (n_rows, width); differentiable."""
+        out: torch.Tensor = _Apply.apply(frames, self._forward, self._backward)
+        return out
+
+
+def _csr(
+    row: np.ndarray, column: np.ndarray, weight: np.ndarray, shape: tuple[int, int], device: torch.device
+) -> torch.Tensor:
+    import scipy.sparse
+
+    m = scipy.sparse.csr_matrix((weight.astype(np.float32), (row, column)), shape=shape)
+    m.sum_duplicates()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(m.indptr.astype(np.int64)),
+            torch.from_numpy(m.indices.astype(np.int64)),
+            torch.from_numpy(m.data),
+            size=shape,
+            check_invariants=False,
+        ).to(device)
+
+
+class Network(nn.Module):
+    """Tuned blocks, pooling and head over a speech model prepared by a recipe.
+
+    Parameters
+    ----------
+    model : SpeechModel
+    prepared : Prepared
+    layer : int
+        Hidden state that is read; blocks from it on never run.
+    head : Head
+    loss : callable
+        See `braindash.tuning.objectives`.
+    """
+
+    def __init__(self, model: SpeechModel, prepared: Prepared, layer: int, head: Head, loss: Loss) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+        self.head = head
+        self.first_block = prepared.first_block
+        self.layer = layer
+        self._model = model
+        self._prepared = prepared
+        self._loss = loss
+        self.set_training(False)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no block is tuned, so that the layer never changes."""
+        return self.first_block == self.layer
+
+    def set_training(self, on: bool) -> None:
+        """Switch the recipe's own dropout; every dropout of the pretrained model stays off."""
+        self.encoder.eval()
+        self._prepared.train_mode(on)
+
+    def adapters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield what is trained in the speech model, with names that are stable between sessions."""
+        return ((f"encoder.{name}", p) for name, p in self._prepared.parameters())
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield everything that is trained."""
+        yield from self.adapters()
+        yield from ((f"head.{name}", p) for name, p in self.head.named_parameters())
+
+    def frames(self, states: Iterable[State]) -> torch.Tensor:
+        """Run the tuned blocks: all frames of all windows in order, (n_frames, width) float32."""
+        out = []
+        for state in states:
+            for i in range(self.first_block, self.layer):
+                state = self._model.block(i, state)
+            h = self._model.read_layer(state, self.layer)
+            out.append(h.reshape(-1, h.shape[-1]).float())
+        return torch.cat(out)
+
+    def forward(self, step: Step) -> torch.Tensor:
+        """Return the loss of one step, averaged over the subjects."""
+        pooled = dict(step.pooled)
+        if step.states:
+            frames = self.frames(step.states)
+            pooled = {rows: fmap(frames) for rows, fmap in step.maps.items()}
+        # The head and the loss stay in float32 under autocast: they cost nothing and sum over many targets.
+        with torch.autocast(next(self.head.parameters()).device.type, enabled=False):
+            return self.loss_of(pooled, step.parts)
+
+    def loss_of(self, pooled: Mapping[Hashable, torch.Tensor], parts: list[Part]) -> torch.Tensor:
+        """Return the loss from pooled rows, averaged over the subjects."""
+        shared = {rows: self.head.bottleneck(x) for rows, x in pooled.items()}
+        losses = [self._loss(self.head.read(shared[p.rows][p.skip :], p.subject), p.responses) for p in parts]
+        return torch.stack(losses).mean()

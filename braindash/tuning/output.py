@@ -1,0 +1,122 @@
+"""The tuned model as files: adapter, head, what it saw, and a card for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braindash.config import TuneConfig
+from braindash.tuning.checkpoints import full_disk, replace_folder, sync_folder, write_synced
+
+if TYPE_CHECKING:
+    from braindash.speech.base import SpeechModel
+    from braindash.tuning.data import TuningData
+    from braindash.tuning.heads import Head
+    from braindash.tuning.recipes import Prepared
+
+MODEL_FILE, HEAD_FILE, CARD = "braindash_model.json", "head.safetensors", "README.md"
+
+
+def describe_model(model: SpeechModel, config: TuneConfig, data: TuningData, layer: int) -> dict[str, Any]:
+    """Return what ``braindash_model.json`` holds, without the outcome.
+
+    ``stories`` and ``subjects`` are what the weights have seen: whoever evaluates
+    the model later is refused a test story that is among them.
+    """
+    return {
+        "braindash": 1,
+        "base": config.model,
+        "base_weights_hash": model.weights_hash,
+        "family": model.family,
+        "recipe": config.recipe,
+        "layer": layer,
+        "control": config.control,
+        "study": data.study.id,
+        "stories": {"tune": list(data.tune_stories), "validation": list(data.validation_stories)},
+        "subjects": list(data.subjects),
+        "targets": {s: sel.counts() for s, sel in data.selections.items()},
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def save_model(folder: Path, prepared: Prepared, head: Head, about: dict[str, Any], model: SpeechModel) -> Path:
+    """Write the model folder atomically and return it.
+
+    ``adapter_config.json`` and ``adapter_model.safetensors`` are PEFT's (recipe
+    lora); ``head.safetensors`` holds the head, its subjects in the metadata.
+
+    Raises
+    ------
+    BraindashError
+        If the disk is full; a model folder that was there stays.
+    """
+    from safetensors.torch import save
+
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    tensors = {k: v.detach().cpu().contiguous() for k, v in head.state_dict().items()}
+    try:
+        with full_disk(folder.parent, "The tuned model"):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            prepared.save(temporary, about["base"])
+            metadata = {"subjects": json.dumps(head.subjects), "kind": head.kind, "delays": json.dumps(head.delays)}
+            write_synced(temporary / HEAD_FILE, save(tensors, metadata=metadata))
+            write_synced(temporary / CARD, card(about, model).encode())
+            write_synced(temporary / MODEL_FILE, json.dumps(about, indent=1).encode())
+            sync_folder(temporary)
+            replace_folder(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return folder
+
+
+def card(about: dict[str, Any], model: SpeechModel) -> str:
+    """Return the model card: what was tuned on what, what was left out, how good, how to load it."""
+    config, outcome = about["config"], about["outcome"]
+    permuted = (
+        "\n**This is a control.** The responses were permuted in blocks of "
+        f"{config['permute_block']} TRs, so what it learnt is not about the stories.\n"
+        if about["control"] != "none"
+        else ""
+    )
+    rows = "\n".join(
+        f"| {s} | {c['n_targets']} | {c['n_excluded']} | {c['n_outside']} | {c['n_below_ceiling']} |"
+        for s, c in about["targets"].items()
+    )
+    caveats = "".join(f"\n- {c}" for c in about["caveats"])
+    load = (
+        "`braindash.open_model(<this run>)`, or with PEFT: "
+        "`PeftModel.from_pretrained(encoder, <this folder>)` on the base model's encoder."
+        if about["recipe"] != "head"
+        else "The speech model is the base, unchanged; `head.safetensors` holds the read-out."
+    )
+    return f"""---
+base_model: {about["base"]}
+library_name: peft
+tags: [brain-tuning, braindash]
+---
+# {about["base"]}, tuned on {about["study"]}
+{permuted}
+- base: {about["base"]} ({about["family"]}; {model.source or "source not recorded"}),
+  weights {about["base_weights_hash"][:16]}
+- licence of the base: {model.licence or "not recorded"}
+- recipe: {about["recipe"]}, layer {about["layer"]}, loss {config["loss"]},
+  head {config["head"]["kind"]}, seed {config["seed"]}
+- regions: {", ".join(config["rois"]) or "every target"}; least noise ceiling {config["min_ceiling"]:g}
+- stories tuned on: {", ".join(about["stories"]["tune"])}
+- stories used to choose the epoch: {", ".join(about["stories"]["validation"])}
+- epoch kept: {outcome["best_epoch"]}, validation r {outcome["best_validation_r"]:.4f}
+  (before tuning {outcome["pretrained_validation_r"]:.4f})
+
+| subject | targets tuned on | not finite or constant | outside the regions | below the ceiling |
+|---|---|---|---|---|
+{rows}
+
+Do not test this model on the stories above: it has seen them.{caveats}
+
+To load it: {load}
+"""

@@ -1,0 +1,164 @@
+"""Each story as the network takes it: windows, the map from frames to TRs, and the responses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from braindash.config import TuneConfig
+from braindash.tuning.data import TuningData
+from braindash.tuning.network import FrameMap, Network, Part, Step
+from braindash.tuning.pooling import Plan, plan_story
+from braindash.tuning.prefix import PrefixStates, Span, budgets
+from braindash.tuning.schedule import Item, make_items
+
+if TYPE_CHECKING:
+    from braindash.speech.base import SpeechModel, State
+
+CHUNK_SECONDS = 256.0  # audio that goes through the tuned blocks at once where no gradient is needed
+
+
+class Stories:
+    """Windows, prefix states and pooled features of the tuning and validation stories.
+
+    Parameters
+    ----------
+    model : SpeechModel
+        Prepared by a recipe.
+    data : TuningData
+    config : TuneConfig
+    first_block : int
+    cache : Path
+        Folder for prefix states that do not fit into memory.
+    stories : sequence of str, optional
+        Only these; all tuning and validation stories when None.
+    """
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        data: TuningData,
+        config: TuneConfig,
+        first_block: int,
+        cache: Path,
+        stories: Sequence[str] | None = None,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.names = tuple(stories or (*data.tune_stories, *data.validation_stories))
+        self._keys: dict[tuple[str, str], str] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}
+        for story in self.names:
+            audio = data.study.audio(story)
+            for subject in data.listeners(story):
+                times = data.times(story, subject)
+                key = hashlib.sha256(times.tobytes()).hexdigest()[:16]
+                self._keys[story, subject] = key
+                if (story, key) not in self._plans:
+                    self._plans[story, key] = plan_story(model, audio, times, data.study.tr, config.window)
+        spans = {s: sorted({w for (t, _), p in self._plans.items() if t == s for w in p.spans}) for s in self.names}
+        memory, disk = budgets(cache)
+        self.prefix = PrefixStates(model, first_block, spans, data.study.audio, cache, memory=memory, disk=disk)
+        self._maps: dict[tuple[object, ...], FrameMap] = {}
+        self._frozen: dict[tuple[str, str], torch.Tensor] = {}
+
+    def rows_of(self, story: str, subject: str) -> str:
+        """Return a key that is equal for subjects whose rows lie at the same times."""
+        return self._keys[story, subject]
+
+    def n_trs(self, story: str) -> int:
+        """Return the rows of a story; of the subject with most where they differ."""
+        return max(self._plans[story, self._keys[story, s]].n_rows for s in self.data.listeners(story))
+
+    def items(self, block_trs: int | None) -> list[Item]:
+        """Return the steps of an epoch."""
+        return make_items({s: self.n_trs(s) for s in self.data.tune_stories if s in self.names}, block_trs)
+
+    def step(self, item: Item, network: Network, device: torch.device) -> Step:
+        """Return the input of one training step; subjects that did not tune on the story have no part in it."""
+        story = item.story
+        parts: list[Part] = []
+        wanted: dict[str, tuple[int, int]] = {}
+        for subject in self.data.subjects:
+            if story not in self.data.tune[subject]:
+                continue
+            key = self._keys[story, subject]
+            start, stop = item.bounds(self._plans[story, key].n_rows)
+            first = max(0, start - network.head.history)
+            wanted[key] = (first, stop)
+            Y = torch.from_numpy(self.data.responses(story, subject)[start:stop]).to(device)
+            parts.append(Part(subject, key, start - first, Y))
+        if network.frozen:
+            pooled = self.pooled(story, network)
+            return Step([], {}, {k: pooled[k][a:b] for k, (a, b) in wanted.items()}, parts)
+        spans = sorted(
+            {w for k, (a, b) in wanted.items() for w in self._plans[story, k].spans_of(a, b)}, key=_by_length
+        )
+        maps: dict[Hashable, FrameMap] = {k: self._map(story, k, a, b, spans, device) for k, (a, b) in wanted.items()}
+        return Step(self._states(story, spans), maps, {}, parts)
+
+    @torch.no_grad()
+    def pooled(self, story: str, network: Network) -> dict[str, torch.Tensor]:
+        """Return the layer, one vector a row, by rows key: (n_trs, width) float32 on the model's device.
+
+        Computed in chunks of windows; kept between calls where no block is tuned.
+        """
+        keys = [k for s, k in self._plans if s == story]
+        if network.frozen and (story, keys[0]) in self._frozen:
+            return {k: self._frozen[story, k] for k in keys}
+        device = self.model.device
+        spans = sorted(self.prefix.spans[story], key=_by_length)
+        longest = max(b - a for a, b in spans)
+        step = max(1, int(CHUNK_SECONDS * self.model.sample_rate / longest))
+        out = {k: torch.zeros(self._plans[story, k].n_rows, self.model.width, device=device) for k in keys}
+        for at in range(0, len(spans), step):
+            chunk = spans[at : at + step]
+            frames = network.frames(self._states(story, chunk))
+            for k in keys:
+                with torch.autocast(device.type, enabled=False):
+                    out[k] += self._map(story, k, 0, len(out[k]), chunk, device)(frames)
+        if network.frozen:
+            self._frozen.update({(story, k): v for k, v in out.items()})
+        return out
+
+    def all_pooled(self, network: Network, between: Callable[[], None]) -> dict[tuple[str, str], np.ndarray]:
+        """Return `pooled` of every story by (story, rows key), as arrays; ``between`` is called before each story."""
+        out = {}
+        for story in self.names:
+            between()
+            for key, rows in self.pooled(story, network).items():
+                out[story, key] = rows.cpu().numpy()
+        return out
+
+    def _states(self, story: str, spans: Sequence[Span]) -> list[State]:
+        """Return the prefix states of ``spans`` (in order of length), one batch a length."""
+        states, at = [], 0
+        while at < len(spans):
+            length = _by_length(spans[at])[0]
+            end = next((i for i in range(at, len(spans)) if _by_length(spans[i])[0] != length), len(spans))
+            states.append(self.prefix.get(story, spans[at:end]))
+            at = end
+        return states
+
+    def _map(
+        self, story: str, key: str, start: int, stop: int, spans: Sequence[Span], device: torch.device
+    ) -> FrameMap:
+        """Return the map from the frames of ``spans``, in order, to rows [start, stop)."""
+        name = (story, key, start, stop, tuple(spans))
+        if name not in self._maps:
+            offset, n_frames = {}, 0
+            for span in spans:
+                offset[span] = n_frames
+                n_frames += self.model.n_frames(span[1] - span[0])
+            row, column, weight = self._plans[story, key].entries(start, stop, offset)
+            self._maps[name] = FrameMap(row, column, weight, (stop - start, n_frames), device)
+        return self._maps[name]
+
+
+def _by_length(span: Span) -> tuple[int, Span]:
+    return span[1] - span[0], span
