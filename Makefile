@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8501
+FAILED := { tail -n 20 $(VENV)/install.log; echo "error: pip could not install (whole log: $(VENV)/install.log). Check the network or pip's index settings, then run make again."; exit 2; }
 
 .PHONY: help demo app test check format bench gallery clean
 .DEFAULT_GOAL := help
@@ -21,15 +22,15 @@ $(VENV)/.app: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old. Install Python 3.11 or later and set PYTHON=python3.11."; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "error: no virtual environment could be made. Try: apt-get install python3-venv."; exit 2; }
 	@echo "Installing braindash into $(VENV) (about 2 minutes, once) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install -q torch==2.13.0
-	@$(BIN)/python -m pip install -q -r requirements.txt
-	@$(BIN)/python -m pip install -q --no-deps -e .
+	@($(BIN)/python -m pip install --disable-pip-version-check --upgrade pip && \
+	  $(BIN)/python -m pip install torch==2.13.0 && \
+	  $(BIN)/python -m pip install -r requirements.txt && \
+	  $(BIN)/python -m pip install --no-deps -e .) > $(VENV)/install.log 2>&1 || $(FAILED)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.app requirements-dev.txt
 	@echo "Installing the test tools into $(VENV) ..."
-	@$(BIN)/python -m pip install -q -r requirements-dev.txt
+	@$(BIN)/python -m pip install -r requirements-dev.txt > $(VENV)/install.log 2>&1 || $(FAILED)
 	@touch $@
 
 demo: $(VENV)/.app

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+FEWEST_UNITS = 3
 CHUNK = 4096  # targets worked on at once: bounds memory at n_boot × CHUNK
 
 
@@ -64,7 +65,7 @@ class Estimate:
         test stories that studies have, that and the normal quantile matter, so
         the standard error is corrected and Student's t with n-1 degrees used.
         """
-        if n_units < 2 or not np.isfinite(value):
+        if n_units < FEWEST_UNITS or not np.isfinite(value):
             return cls(value, float("nan"), float("nan"), float("nan"))
         se = float(np.std(samples, ddof=1)) * np.sqrt(n_units / (n_units - 1))
         if se == 0:

@@ -15,6 +15,13 @@ MODEL_WORDS = {
     "block_permuted": "the control tuned on block-permuted responses",
 }
 
+REGION_WORDS = {
+    "late_language": "the late-language regions",
+    "primary_auditory": "primary auditory cortex",
+    "early_auditory": "early auditory cortex",
+    "cortex": "the targets as a whole",
+}
+
 QUESTION = "What did brain-tuning change?"
 
 
@@ -44,7 +51,7 @@ def summarise(
     -------
     dict
         ``question`` str; ``answer`` two sentences; ``verdict`` "rose" | "fell" |
-        "no change shown"; and the rows that the sentences rest on.
+        "no change shown" | "cannot tell"; and the rows that the sentences rest on.
     """
     subject = "all" if any(r["subject"] == "all" for r in encoding) else (encoding[0]["subject"] if encoding else "")
     here = [r for r in differences if r["subject"] == subject]
@@ -66,17 +73,22 @@ def summarise(
         else (focus["delta_r"], focus["ci_low"], focus["ci_high"])
     )
     unit = "of the noise ceiling" if normalised else "in r"
-    verdict = "rose" if low > 0 else "fell" if high < 0 else "no change shown"
+    verdict = "rose" if low > 0 else "fell" if high < 0 else "no change shown" if np.isfinite(low) else "cannot tell"
     name = _title(region, titles)
     pre = _level(encoding, "pretrained", subject, region, last, normalised)
     post = _level(encoding, tuned, subject, region, last, normalised)
     words = MODEL_WORDS.get(tuned, tuned)
     n_targets = focus["n_targets"] - (focus["n_excluded"] if normalised else 0)
-    moved = {"rose": "better", "fell": "worse", "no change shown": "no better, as far as these data show,"}[verdict]
+    moved = {
+        "rose": "better",
+        "fell": "worse",
+        "no change shown": "neither better nor worse, as far as these data can tell,",
+        "cannot tell": "about as well, but too few test stories were scored to tell,",
+    }[verdict]
     first = (
-        f"At the last layer ({last}), {words} predicts {name} {moved} than the pretrained one: "
+        f"At the last layer ({last}), {words} predicts {name} {moved} than the pretrained one does: "
         f"{pre:.3f} → {post:.3f} {unit}, a change of {change:+.3f} "
-        f"(95 % interval {low:+.3f} to {high:+.3f}; {n_targets:,} targets"
+        f"({_interval(low, high)}; {n_targets:,} targets"
         f"{_stories(focus, change)})."
     )
     second = " ".join(
@@ -109,13 +121,19 @@ def _find(rows: Sequence[Row], model: str, roi: str, layer: int) -> Row | None:
 
 
 def _title(region: str, titles: Mapping[str, str] | None) -> str:
-    named = (titles or {}).get(region, region.replace("_", " "))
-    return named[0].lower() + named[1:] if named[:2].istitle() and not named[:2].isupper() else named
+    if region in REGION_WORDS:
+        return REGION_WORDS[region]
+    named = (titles or {}).get(region, region)
+    return f"the region {named}"
 
 
 def _level(encoding: Sequence[Row], model: str, subject: str, roi: str, layer: int, normalised: bool) -> float:
     row = _find([r for r in encoding if r["subject"] == subject], model, roi, layer)
     return float(row["r_norm" if normalised else "r"]) if row else float("nan")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"95 % interval {low:+.3f} to {high:+.3f}" if np.isfinite(low) else "no interval"
 
 
 def _stories(focus: Row, change: float) -> str:
@@ -137,8 +155,8 @@ def _control_sentence(rows: Sequence[Row], tuned: str, region: str, layer: int, 
             continue
         change, low, high = (row[k] for k in keys)
         words = MODEL_WORDS.get(model, model)
-        verb = "gained" if low > 0 else "lost" if high < 0 else "changed by no more than chance allows:"
-        said.append(f"{words[0].upper()}{words[1:]} {verb} {change:+.3f} ({low:+.3f} to {high:+.3f}).")
+        verb = "gained" if low > 0 else "lost" if high < 0 else "shows no clear change:"
+        said.append(f"{words[0].upper()}{words[1:]} {verb} {change:+.3f} ({_interval(low, high)}).")
     return " ".join(said)
 
 

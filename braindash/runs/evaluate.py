@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 Progress = Callable[[float, str], None]
 
 FEATURES_SHARE = 0.55  # of the time goes into features, the rest into the regressions; measured on the demo
-FEWEST_TARGETS = 5  # a region of a study's own with fewer targets than this gets no row of its own
+# a region of the study's own with fewer targets gets no row, unless the study has few regions
+FEWEST_TARGETS, FEW_REGIONS = 5, 20
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         datasets, masks, threshold=settings.ceiling_threshold, n_boot=settings.n_boot, seed=settings.seed
     )
     titles = {r["roi"]: region_title(r["roi"]) for r in rows}
+    if all(study.cortex(subject) is None for subject in subjects):
+        titles["cortex"] = "All targets"
     tuned_name = candidates[1].name
     excluded = {d.attrs["subject"]: json.loads(d.attrs["excluded"]) | {"targets": d.sizes["target"]} for d in datasets}
     records = {
@@ -297,9 +300,10 @@ def choose_regions(targets: pd.DataFrame) -> dict[str, np.ndarray]:
         except BraindashError:  # the study has no target there
             continue
     own = targets["roi"].fillna("").astype(str)
-    for name, count in own[own != ""].value_counts(sort=False).items():
-        if count >= FEWEST_TARGETS or own.nunique() <= 20:
-            masks.setdefault(str(name), (own == name).to_numpy())
+    for region in own[own != ""].unique().tolist():
+        mask = (own == region).to_numpy()
+        if mask.sum() >= FEWEST_TARGETS or own.nunique() <= FEW_REGIONS:
+            masks.setdefault(str(region), mask)
     return masks
 
 
@@ -319,15 +323,19 @@ def join_subjects(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _caveats(tuning: TuneConfig, study: Study, data: xr.Dataset) -> list[str]:
+    from braindash.comparing.bootstrap import FEWEST_UNITS
+
     said = []
     if tuning.recipe == "head":
         said.append("The recipe trained the read-out alone: the speech model is the pretrained one, by construction.")
     if not np.isfinite(data["noise_ceiling"].values).any():
         said.append("The study has no repeats and no given ceilings: scores are plain correlations, not normalised.")
     if data.sizes["story"] < 4:
-        n = data.sizes["unit"]
+        stories, n = data.sizes["story"], data.sizes["unit"]
+        which = "The only test story was" if stories == 1 else f"The {stories} test stories were"
         said.append(
-            f"{data.sizes['story']} test {'story' if data.sizes['story'] == 1 else 'stories'}: intervals hold over "
-            f"{n} stretches of it, not over stories."
+            f"{which} cut into {n} stretches: intervals hold over these, not over stories."
+            if n >= FEWEST_UNITS
+            else f"{stories} test {'story' if stories == 1 else 'stories'} of so few rows allow no interval."
         )
     return said

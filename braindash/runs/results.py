@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 RESULTS = "results.zarr"
 RECORDS = "records.json"
-WHOLE = ".complete"  # written last, so that a store without it was cut off
+ATTRS = ".zattrs"  # of the root group; rewritten last with WHOLE in it, so that a store without it was cut off
+WHOLE = "complete"
 
 
 def write_results(folder: Path, groups: Mapping[str, xr.Dataset], records: Mapping[str, Any]) -> None:
@@ -41,8 +42,8 @@ def write_results(folder: Path, groups: Mapping[str, xr.Dataset], records: Mappi
     try:
         with _disk_errors(folder):
             tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
-            tree.to_zarr(beside, mode="w", consolidated=False)
-            (beside / WHOLE).write_text("", encoding="ascii")
+            tree.to_zarr(beside, mode="w", consolidated=False, zarr_format=2)  # format 3 has no stable text arrays yet
+            (beside / ATTRS).write_text(json.dumps({WHOLE: True}), encoding="ascii")
             text = json.dumps(_plain(records), indent=1, allow_nan=False)
             new_records = folder / f".{RECORDS}.{uuid.uuid4().hex[:8]}"
             with new_records.open("w", encoding="utf-8") as f:
@@ -101,7 +102,8 @@ def open_results(folder: Path) -> xr.DataTree:
     remedy = f"Evaluate it: braindash evaluate {folder.name}"
     if not store.exists():
         raise BraindashError(f"Run {folder.name} has no results yet.", remedy)
-    if not (store / WHOLE).exists():
+    attributes = store / ATTRS
+    if not attributes.exists() or f'"{WHOLE}"' not in attributes.read_text(encoding="ascii", errors="replace"):
         raise BraindashError(f"The results of run {folder.name} were cut off while being written.", remedy)
     try:
         return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
