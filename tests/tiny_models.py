@@ -91,11 +91,12 @@ def save_tiny(family: str, folder: str | Path, *, seed: int = 0, do_normalize: b
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model_type, model_class, config_class, settings = TINY[family]
-    model = getattr(transformers, model_class)(getattr(transformers, config_class)(**{**settings, **changes}))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    config = getattr(transformers, config_class)(**{**settings, **changes})
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        model = getattr(transformers, model_class)(config)
         for name, p in model.named_parameters():
-            noise = torch.randn(p.shape, generator=generator)
+            noise = torch.randn(p.shape)
             p.copy_(p + 0.1 * noise if p.ndim == 1 else noise * max(p.std().item(), 0.05))
             if name.endswith("original0"):
                 p.abs_()

@@ -94,19 +94,20 @@ class FeatureStore:
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         folder = self.root / key[:2] / key
         shape = (len(times), model.width)
-        found = {k: self._read(folder, k, shape) for k in set(wanted)}
-        missing = sorted(k for k, values in found.items() if values is None)
+        found = {k: values for k in set(wanted) if (values := self._read(folder, k, shape)) is not None}
+        missing = sorted(set(wanted) - set(found))
         if missing:
             from braindash.features.windows import extract
 
-            values = extract(model, study.audio(story), times, study.tr, window, missing, progress=progress)
+            computed = extract(model, study.audio(story), times, study.tr, window, missing, progress=progress)
+            fresh = dict(zip(missing, computed, strict=True))
             card = {**parts, "study": study.id, "story": story, "model_id": model.id, "shape": list(shape)}
-            self._write(folder, card, dict(zip(missing, values, strict=True)))
-            found.update(zip(missing, values, strict=True))
+            self._write(folder, card, fresh)
+            found.update(fresh)
         else:
             with contextlib.suppress(OSError):  # a store that is read-only still serves
                 os.utime(folder / CARD)
-        return np.stack([found[k] for k in wanted])  # type: ignore[arg-type]
+        return np.stack([found[k] for k in wanted])
 
     def prune(self, max_bytes: int) -> Pruned:
         """Remove the entries that were used longest ago until the rest fit in ``max_bytes``."""
@@ -185,7 +186,7 @@ def _checksum(values: np.ndarray) -> str:
 
 def _last_use(folder: Path) -> float:
     card = folder / CARD
-    return card.stat().st_mtime if card.exists() else 0.0  # left by a crash: first to go
+    return (card if card.exists() else folder).stat().st_mtime
 
 
 def _hash_audio(study: Study, story: str) -> str:

@@ -61,7 +61,7 @@ def open_model(ref: str | Path, home: str | Path | Home | None = None) -> Speech
 def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
     """Build the encoder of a checkpoint and prove that it holds the file's weights."""
     family = family_class(checkpoint.model_type)
-    tensors = read_encoder_tensors(checkpoint, family)
+    tensors = dict(read_encoder_tensors(checkpoint, family))
     config = _read_config(checkpoint, family)
     _check_size(checkpoint, family, config, tensors)
     model_class = getattr(importlib.import_module(family.model_module), family.model_class)
@@ -70,7 +70,7 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
             encoder, info = model_class.from_pretrained(
                 None,
                 config=config,
-                state_dict=dict(tensors),
+                state_dict=tensors,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
                 dtype=torch.float32,
@@ -81,7 +81,8 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
                 f"{checkpoint.folder} cannot be built as a {family.family} model: {str(error).splitlines()[0]}.",
                 "Fetch config.json and the weights again, from the same place.",
             ) from error
-    check_loaded(encoder, info, tensors, checkpoint.folder)
+    # read anew: the encoder's parameters may be the very tensors that were handed over
+    check_loaded(encoder, info, read_encoder_tensors(checkpoint, family), checkpoint.folder)
     return family(
         encoder,
         read_preprocessing(checkpoint, family),
@@ -92,31 +93,31 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
     )
 
 
-def read_encoder_tensors(checkpoint: Checkpoint, family: type[SpeechModel]) -> dict[str, torch.Tensor]:
-    """Read the encoder's tensors by their names inside the encoder; heads are left out.
+def read_encoder_tensors(checkpoint: Checkpoint, family: type[SpeechModel]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Read the encoder's tensors one by one, with their names inside the encoder; heads are left out.
 
     Weight-norm parts come back under torch's present names, whichever the file uses.
+
+    Raises
+    ------
+    BraindashError
+        If the file is damaged, or holds something that is neither of the encoder nor a known head.
     """
-    tensors: dict[str, torch.Tensor] = {}
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(open_weights(path)) for path in checkpoint.files]
         where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a dict
         prefix = next((p for p in family.prefixes if any(name.startswith(p) for name in where)), "")
-        strange = []
-        for name, file in where.items():
-            if prefix and not name.startswith(prefix):
-                if not name.startswith(family.heads):
-                    strange.append(name)
-            elif prefix or not name.startswith(family.heads):
-                head, _, last = name.removeprefix(prefix).rpartition(".")
-                tensors[f"{head}.{WEIGHT_NORM.get(last, last)}".removeprefix(".")] = file.get_tensor(name)
-    if strange:
-        raise _misfit(checkpoint.folder, "holds tensors that a", family.family, sorted(strange))
-    return tensors
+        inner = {name for name in where if name.startswith(prefix) and (prefix or not name.startswith(family.heads))}
+        strange = sorted(name for name in where.keys() - inner if not name.startswith(family.heads))
+        if strange:
+            raise _misfit(checkpoint.folder, "holds tensors that a", family.family, strange)
+        for name in inner:
+            head, _, last = name.removeprefix(prefix).rpartition(".")
+            yield f"{head}.{WEIGHT_NORM.get(last, last)}".removeprefix("."), where[name].get_tensor(name)
 
 
 def check_loaded(
-    encoder: torch.nn.Module, info: dict[str, Any], tensors: dict[str, torch.Tensor], folder: Path
+    encoder: torch.nn.Module, info: dict[str, Any], in_file: Iterator[tuple[str, torch.Tensor]], folder: Path
 ) -> None:
     """Refuse an encoder in which anything is not what the file holds.
 
@@ -139,10 +140,11 @@ def check_loaded(
         raise _misfit(folder, "holds tensors of another shape than a", name, mismatched)
     if unexpected:
         raise _misfit(folder, "holds tensors that a", name, unexpected)
-    changed = []
-    for key, value in encoder.state_dict().items():
-        if key not in UNUSED and (key not in tensors or not torch.equal(value.float(), tensors[key].float())):
-            changed.append(key)
+    unproven = {key: value for key, value in encoder.state_dict().items() if key not in UNUSED}
+    for key, tensor in in_file:
+        if key in unproven and torch.equal(unproven[key].float(), tensor.float()):
+            del unproven[key]
+    changed = sorted(unproven)
     if changed:
         raise BraindashError(
             f"After loading {folder}, {len(changed)} of the {name}'s parameters differ from the file "

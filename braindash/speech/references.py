@@ -6,6 +6,7 @@ import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from braindash.config import Home
 from braindash.errors import BraindashError, closest
@@ -110,10 +111,11 @@ def _tuned(folder: Path) -> Found:
 
 
 def _hub(ref: str, home: Home) -> Found:
-    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
+    # releases of huggingface_hub use different HTTP libraries; their errors are the base of its own
+    transport_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
     repo, _, revision = ref.partition("@")
     fetch = functools.partial(snapshot_download, repo, revision=revision or None, allow_patterns=list(HUB_FILES))
     try:
@@ -128,7 +130,7 @@ def _hub(ref: str, home: Home) -> Found:
         raise BraindashError(
             f"The hub has no model {repo!r} that you may read.", closest(repo, known_names(home))
         ) from None
-    except (OSError, HfHubHTTPError, httpx.HTTPError, HFValidationError) as error:
+    except (OSError, transport_error, HFValidationError) as error:
         raise BraindashError(
             f"Model {ref!r} is not in the local cache and the hub cannot be reached ({type(error).__name__}). "
             f"{closest(ref, known_names(home))}",

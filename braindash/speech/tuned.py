@@ -111,7 +111,7 @@ def _apply_adapter(model: SpeechModel, folder: Path) -> str:
             f"The adapter in {folder} does not fit {model.id}: {' '.join(str(error).split())[:200]}.",
             "Name the base model that it was tuned from.",
         ) from None
-    wanted = {k: tuple(v.shape) for k, v in get_peft_model_state_dict(wrapped).items()}
+    wanted = {k: tuple(v.shape) for k, v in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()}
     held = {k: tuple(v.shape) for k, v in tensors.items()}
     if wanted != held:
         wrong = sorted(k for k in {*wanted, *held} if wanted.get(k) != held.get(k))
