@@ -20,8 +20,17 @@ from braindash.cortex.parcellation import parcel_names, parcel_of_vertex
 from braindash.errors import BraindashError, closest
 
 Regions = Mapping[str, "Sequence[str] | np.ndarray"]
+_MAIN = {
+    "A1": "primary_auditory",
+    "Early auditory": "early_auditory",
+    "AG": "ag",
+    "LTC": "ltc",
+    "IFG": "ifg",
+    "MFG": "mfg",
+}
 _SMOOTHING = 2  # passes; the mesh's zigzag goes, the border moves by less than half an edge
-LABEL_HEIGHT = 1 / 42  # of the picture
+_MANY = 24  # regions from which labels are small and stay where their region is
+_LABEL_HEIGHT = 1 / 42  # of the picture
 _DPI = 100
 
 
@@ -32,6 +41,7 @@ class Outline:
     label: str
     lines: tuple[np.ndarray, ...]  # each (k, 2); a loop repeats its first point
     anchors: tuple[tuple[float, float], ...]  # where its label is centred, one a hemisphere
+    label_height: float  # of its label's letters, in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +59,16 @@ class Overlay:
         below[:, :3] = below[:, :3] * self.clear + self.colour
         below[:, 3] = 255 - (255 - below[:, 3]) * self.clear[:, 0]
         pixels[self.at] = np.round(below).astype(np.uint8)
+
+
+def main_regions(space: str = "fs_LR-32k") -> dict[str, tuple[str, ...]]:
+    """Return the regions that a flatmap outlines unless told otherwise: label → parcels; none without parcels."""
+    if space != "fs_LR-32k":
+        return {}
+    from braindash.encoding.regions import region_groups
+
+    groups = region_groups()
+    return {label: tuple(groups[name]) for label, name in _MAIN.items()}
 
 
 def region_mask(parcels: Sequence[str] | np.ndarray, space: str, n_vertices: int) -> np.ndarray:
@@ -127,8 +147,8 @@ def region_lines(
 def region_outlines(flat: FlatIndex, space: str, regions: Regions) -> list[Outline]:
     """Return the outlines of regions in a flatmap's pixels, with places for their labels.
 
-    A label goes to the roomiest spot of its region, or beside it where another
-    label is already there.
+    A label goes to the roomiest spot of its region, or beside it where it would hide
+    the region or another label.
 
     Parameters
     ----------
@@ -144,7 +164,8 @@ def region_outlines(flat: FlatIndex, space: str, regions: Regions) -> list[Outli
     """
     pixels = flat.to_pixels(flat.flat_points)
     masks = {name: region_mask(parcels, space, flat.n_vertices) for name, parcels in regions.items()}
-    placed: list[tuple[float, float, float, float]] = []
+    letters = flat.shape[0] * _LABEL_HEIGHT * (0.55 if len(masks) > _MANY else 1)
+    placed: list[tuple[float, float, float, float]] | None = None if len(masks) > _MANY else []
     step = max(1, flat.shape[0] // 256)
     coarse = np.append(flat.cell_vertex, np.int32(-1))[flat.pixel_cell[::step, ::step]]
     on_left = np.arange(flat.n_vertices) < flat.n_left
@@ -153,11 +174,11 @@ def region_outlines(flat: FlatIndex, space: str, regions: Regions) -> list[Outli
     for name in sorted(masks, key=lambda n: int(masks[n].sum())):
         for left in (True, False):
             mask = masks[name] & (on_left == left)
-            at = _anchor(name, np.append(mask, False)[coarse], step, flat.shape, placed)
+            at = _anchor(name, np.append(mask, False)[coarse], step, flat.shape, letters, placed)
             if at is not None:
                 anchors[name].append(at)
     return [
-        Outline(name, tuple(region_lines(mask, pixels, flat.triangles, flat.rim)), tuple(anchors[name]))
+        Outline(name, tuple(region_lines(mask, pixels, flat.triangles, flat.rim)), tuple(anchors[name]), letters)
         for name, mask in masks.items()
     ]
 
@@ -199,7 +220,7 @@ def _draw(flat: FlatIndex, outlines: Sequence[Outline], labels: bool) -> Overlay
     axes.set_axis_off()
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
-    draw_outlines(axes, outlines, labels, unit=height / _DPI * 72)
+    draw_outlines(axes, outlines, labels, height, height / _DPI * 72)
     canvas.draw()
     drawn = np.asarray(canvas.buffer_rgba()).reshape(-1, 4)
     at = np.flatnonzero(drawn[:, 3])
@@ -207,10 +228,10 @@ def _draw(flat: FlatIndex, outlines: Sequence[Outline], labels: bool) -> Overlay
     return Overlay(at, drawn[at, :3] * alpha, 1 - alpha)
 
 
-def draw_outlines(axes: object, outlines: Sequence[Outline], labels: bool, unit: float) -> None:
+def draw_outlines(axes: object, outlines: Sequence[Outline], labels: bool, height: int, unit: float) -> None:
     """Draw outlines and labels as vectors into matplotlib axes whose data units are the flatmap's pixels.
 
-    ``unit`` is the picture's height in points; widths and text follow it.
+    ``height`` is the picture's height in pixels and ``unit`` that in points: widths and text follow it.
     """
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection
@@ -222,9 +243,9 @@ def draw_outlines(axes: object, outlines: Sequence[Outline], labels: bool, unit:
     lines = [line for o in outlines for line in o.lines]
     axes.add_collection(LineCollection(lines, colors="white", linewidths=thin, path_effects=casing, capstyle="round"))
     if labels:
-        size = unit * LABEL_HEIGHT
-        around = [Stroke(linewidth=size / 5, foreground="#111111"), Normal()]
         for o in outlines:
+            size = o.label_height * unit / height
+            around = [Stroke(linewidth=size / 5, foreground="#111111"), Normal()]
             for x, y in o.anchors:
                 axes.text(
                     x,
@@ -244,11 +265,13 @@ def _anchor(
     region: np.ndarray,
     step: int,
     shape: tuple[int, int],
-    placed: list[tuple[float, float, float, float]],
+    letters: float,
+    placed: list[tuple[float, float, float, float]] | None,
 ) -> tuple[float, float] | None:
     """Choose where a region's label goes in one hemisphere and note the box it takes; None if it is not there.
 
-    ``region`` is the region in every ``step``-th pixel of a picture of this shape.
+    ``region`` is the region in every ``step``-th pixel of a picture of this shape;
+    ``placed`` holds the boxes of the labels so far, None: labels do not give way.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -261,8 +284,10 @@ def _anchor(
     depth = distance_transform_edt(np.pad(region[near], 1))
     i, j = np.unravel_index(int(np.argmax(depth)), depth.shape)
     row, column = float(top + (i - 1) * step), float(left + (j - 1) * step)
-    tall = height * LABEL_HEIGHT * 1.35
-    wide = height * LABEL_HEIGHT * 0.68 * len(name) + tall * 0.4
+    if placed is None:
+        return column, row
+    tall = letters * 1.35
+    wide = letters * 0.68 * len(name) + tall * 0.4
     best, cost = (column, row), np.inf
     reach = [(0.0, 0.0)]
     for k in (0.0, 1.0, 2.0):
