@@ -34,6 +34,7 @@ class Reporter:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._steps: deque[tuple[float, int]] = deque(maxlen=21)
+        self._stage = ""
         self._stage_began = time.monotonic()
 
     def __enter__(self) -> Reporter:
@@ -60,25 +61,28 @@ class Reporter:
 
     def stage(self, stage: str, message: str = "") -> None:
         """Begin a stage."""
-        self._stage_began = time.monotonic()
+        self._stage, self._stage_began = stage, time.monotonic()
         self._steps.clear()
         log.info("%s%s", stage, f": {message}" if message else "")
         self.flush(stage=stage, message=message, fraction=0.0, eta_s=None)
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Take one row of the tuning engine: append it to the metrics, derive fraction and time left."""
+        if row.get("resumed_from_step") is not None:
+            self._run.keep_metrics(int(row["resumed_from_step"]), int(row["resumed_from_epoch"]))
+        elif row.get("kind") == "epoch" and row.get("epoch") == 0:  # from the start: an earlier try left no checkpoint
+            self._run.keep_metrics(steps=0, epochs_before=0)
         self._run.append_metrics({"time": time.time(), **row})
-        changes = {k: int(row[k]) for k in _COUNTS if row.get(k) is not None}
+        changes: dict[str, Any] = {k: int(row[k]) for k in _COUNTS if row.get(k) is not None}
         if row.get("kind") == "log":
-            text = str(row.get("message", ""))
-            log.info("%s", text)
-            changes_text: dict[str, Any] = {"message": text}
-        else:
-            changes_text = {"message": ""}
-        if row.get("kind") == "step" and row.get("n_steps"):
-            changes_text |= self._time_left(int(row["step"]), int(row["n_steps"]))
+            changes["message"] = str(row.get("text", ""))
+            log.info("%s", changes["message"])
+        elif row.get("kind") == "step":
+            if self._stage != "tuning":
+                self.stage("tuning")
+            changes |= {"message": "", **self._time_left(int(row["step"]), int(row["n_steps"]))}
         with self._lock:
-            self._pending |= {**changes, **changes_text}
+            self._pending |= changes
 
     def _time_left(self, step: int, n_steps: int) -> dict[str, Any]:
         self._steps.append((time.monotonic(), step))

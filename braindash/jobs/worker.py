@@ -136,12 +136,14 @@ class Worker:
 
     def _tuning(self, report: Reporter, device: str) -> None:
         report.stage("preparing", "Opening the study and the model.")
+        from braindash.jobs.preflight import refuse_leaks
         from braindash.runs.provenance import data_fingerprint
         from braindash.speech.loading import open_model
         from braindash.studies.library import open_study
 
         run, config = self.run, self.run.config
         study = open_study(config.study, run.home)
+        refuse_leaks(study, config.model, run.home)
         model = open_model(config.model, run.home)
         self._check_stop()
         run.add_provenance(
@@ -151,7 +153,8 @@ class Worker:
             split={"tune": study.split.tune, "validation": study.split.validation, "test": study.split.test},
         )
         self._check_stop()
-        report.stage("tuning")
+        resume = any(run.checkpoints_dir.glob("step-*"))
+        report.stage("features", "Computing what the frozen layers give, and the head to start from.")
         self._patient = True
         try:
             result = self._engine()(
@@ -161,11 +164,11 @@ class Worker:
                 run.path,
                 progress=report.row,
                 should_stop=self.should_stop,
-                resume=True,
+                resume=resume,
             )
         finally:
             self._patient = False
-        if getattr(result, "stopped", False):
+        if result.stopped:
             raise Stopped
         report.flush(tuned=True, fraction=1.0)
 

@@ -127,6 +127,7 @@ def data_fingerprint(study: Study, subjects: Sequence[str] | None = None) -> dic
     return {
         "study": study.id,
         "kind": study.kind,
+        "fingerprint": study.fingerprint(),
         "tr": study.tr,
         "subjects": chosen,
         "audio": audio.hexdigest(),

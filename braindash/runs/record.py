@@ -71,6 +71,7 @@ class RunStore:
     def create(self, config: TuneConfig, *, provenance: Mapping[str, Any] | None = None) -> Run:
         """Make a run's folder, whole from the moment it has its name, and return the run (state *queued*)."""
         folder = self.home.runs
+        config = self._pinned(config)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             while True:
@@ -87,6 +88,16 @@ class RunStore:
                         shutil.rmtree(temporary, ignore_errors=True)
             sync_folder(folder)
         return Run(path)
+
+    def _pinned(self, config: TuneConfig) -> TuneConfig:
+        """Make a model's relative folder absolute: the run is resumed from other working directories."""
+        from braindash.speech.bundled import NAMES
+
+        ref = config.model
+        if ref in NAMES or ("/" not in ref and ((self.home.runs / ref).is_dir() or (self.home.models / ref).is_dir())):
+            return config
+        path = Path(ref).expanduser()
+        return config.model_copy(update={"model": str(path.resolve())}) if path.is_dir() else config
 
     def get(self, run_id: str) -> Run:
         """Return a run by id. Raises BraindashError, with the closest ids, if there is none."""

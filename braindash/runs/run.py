@@ -214,10 +214,22 @@ class Run:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         files.append_line(self.metrics_path, row)
 
-    def keep_metrics(self, upto_step: int) -> None:
-        """Drop the step and epoch rows after ``upto_step``: a resumed run writes them again."""
-        rows = [r for r in self.metrics if r.get("kind") == "log" or int(r.get("step") or 0) <= upto_step]
-        files.atomic_write(self.metrics_path, "".join(files.to_json(r) + "\n" for r in rows))
+    def keep_metrics(self, steps: int, epochs_before: int) -> None:
+        """Drop the rows that a resumed run writes again.
+
+        Kept are steps up to ``steps``, epochs before ``epochs_before``, and every remark.
+        """
+
+        def kept(row: dict[str, Any]) -> bool:
+            if row.get("kind") == "step":
+                return int(row.get("step") or 0) <= steps
+            if row.get("kind") == "epoch":
+                return int(row.get("epoch") or 0) < epochs_before
+            return True
+
+        rows = self.metrics
+        if not all(map(kept, rows)):
+            files.atomic_write(self.metrics_path, "".join(files.to_json(r) + "\n" for r in rows if kept(r)))
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last ``n`` lines of the worker's log."""

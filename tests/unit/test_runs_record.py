@@ -123,12 +123,15 @@ def test_metrics_are_read_on_from_an_offset_and_a_cut_line_is_waited_for(store: 
 
 def test_a_resumed_run_drops_the_rows_it_will_write_again(store: RunStore) -> None:
     run = store.create(CONFIG)
-    rows = [{"kind": "log", "message": "began"}, *({"kind": "step", "step": s} for s in range(1, 6))]
-    rows.append({"kind": "epoch", "step": 5, "epoch": 1})
+    rows = [{"kind": "log", "text": "began"}, {"kind": "epoch", "epoch": 0}]
+    rows += [{"kind": "step", "step": s, "epoch": 1} for s in range(1, 4)]
+    rows += [{"kind": "epoch", "epoch": 1}, {"kind": "step", "step": 4, "epoch": 2}, {"kind": "epoch", "epoch": 2}]
     for row in rows:
         run.append_metrics(row)
-    run.keep_metrics(3)
-    assert [r.get("step") for r in run.metrics] == [None, 1, 2, 3]
+    run.keep_metrics(steps=3, epochs_before=2)
+    assert run.metrics == rows[:6]
+    run.keep_metrics(steps=0, epochs_before=0)
+    assert run.metrics == rows[:1]
 
 
 def test_log_tail_gives_the_last_lines_and_the_last_state_of_a_redrawn_one(store: RunStore) -> None:
@@ -325,3 +328,14 @@ def test_leftovers_of_a_crash_are_found_when_old(store: RunStore) -> None:
     new.mkdir()
     os.utime(old, (1, 1))
     assert list(store.leftovers()) == [old]
+
+
+def test_a_relative_model_folder_is_pinned(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "whisper-tiny.en"):
+        (tmp_path / name).mkdir()
+    assert store.create(CONFIG.model_copy(update={"model": "./mine"})).config.model == str(tmp_path / "mine")
+    assert store.create(CONFIG).config.model == "whisper-tiny.en"
+    earlier = store.create(CONFIG).id
+    (tmp_path / earlier).mkdir()
+    assert store.create(CONFIG.model_copy(update={"model": earlier})).config.model == earlier

@@ -76,17 +76,22 @@ def engine(after_step: Callable[[int], None] = lambda step: None) -> Callable[..
     """Return a stand-in for the engine: counts steps, keeps its place in a file, stops when asked."""
 
     def tune(study: Study, model: Any, config: TuneConfig, workspace: Path, **calls: Any) -> Any:
-        place = workspace / "place"
-        first = int(place.read_text()) if calls["resume"] and place.exists() else 0
+        place = workspace / "checkpoints" / "step-place"
+        first = int(place.read_text()) if calls["resume"] else 0
+        place.parent.mkdir(exist_ok=True)
+        if first:
+            calls["progress"]({"kind": "log", "text": "Resumed.", "resumed_from_step": first, "resumed_from_epoch": 1})
+        else:
+            calls["progress"]({"kind": "epoch", "epoch": 0, "validation_r": 0.0})
         for step in range(first + 1, N_STEPS + 1):
-            calls["progress"](
-                {"kind": "step", "step": step, "n_steps": N_STEPS, "epoch": 1, "n_epochs": 1, "loss": 0.5}
-            )
-            place.write_text(str(step))
+            calls["progress"]({"kind": "step", "step": step, "n_steps": N_STEPS, "epoch": 1, "loss": 0.5})
+            if step % 2 == 0:
+                place.write_text(str(step))
             after_step(step)
             if calls["should_stop"]():
+                place.write_text(str(step))
                 return SimpleNamespace(stopped=True)
-        calls["progress"]({"kind": "epoch", "epoch": 1, "step": N_STEPS, "validation_r": 0.1})
+        calls["progress"]({"kind": "epoch", "epoch": 1, "validation_r": 0.1})
         return SimpleNamespace(stopped=False)
 
     return tune
@@ -129,7 +134,7 @@ def test_asked_to_stop_it_stops_after_the_step_and_resumes_from_there(run: Run) 
 def test_sigterm_while_tuning_lets_the_engine_write_its_checkpoint(run: Run) -> None:
     status = Worker(run, engine(lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 3 else None)).work()
     assert status.state == "stopped"
-    assert (run.path / "place").read_text() == "3"
+    assert (run.checkpoints_dir / "step-place").read_text() == "3"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -184,6 +189,27 @@ def test_cuda_out_of_memory_is_recognised_by_name() -> None:
     from torch import OutOfMemoryError
 
     assert "memory" in explain(OutOfMemoryError("CUDA out of memory. Tried 2 GiB"))["error"].what
+
+
+def test_steps_after_the_last_checkpoint_are_told_once(run: Run) -> None:
+    def crash(step: int) -> None:
+        if step == 5:  # the last checkpoint is of step 4
+            raise ValueError("crash")
+
+    assert Worker(run, engine(crash)).work().state == "failed"
+    run.update_status(state="queued", queued=time.time())
+    assert Worker(run, engine(), evaluation).work().state == "done"
+    assert [r["step"] for r in run.metrics if r["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_try_without_a_checkpoint_leaves_no_steps_behind(run: Run) -> None:
+    def crash(step: int) -> None:
+        raise ValueError("crash")
+
+    assert Worker(run, engine(crash)).work().state == "failed"
+    run.update_status(state="queued", queued=time.time())
+    assert Worker(run, engine(), evaluation).work().state == "done"
+    assert [r["step"] for r in run.metrics if r["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_two_workers_never_work_on_one_run(run: Run) -> None:

