@@ -160,7 +160,7 @@ def list_studies(home: Home | str | os.PathLike[str] | None = None) -> list[Stud
     """Return the studies of a home by id, the embedded one first if it is built."""
     where = _home(home)
     entries = []
-    for file in sorted(where.studies.glob("*.json")):
+    for file in sorted(where.studies.glob("*.json"), key=lambda p: p.stem):
         try:
             record = _read_record(file)
         except BraindashError as error:
