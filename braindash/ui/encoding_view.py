@@ -1,0 +1,130 @@
+"""The layer × region table and the curves of the Encoding page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from braindash.ui import links, names, tables
+from braindash.ui.results import SHORT_FORMS, chart, theme
+from braindash.ui.text import escape
+
+if TYPE_CHECKING:
+    from braindash.ui.readers import Results
+
+VIEWS = ("pretrained", "tuned", "change")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the whole page shows."""
+
+    model: str  # compared with the pretrained one
+    measure: str
+    subject: str
+
+
+def choose(results: Results) -> Choice:
+    """Draw the choices that hold for the whole page."""
+    tuned = [m for m in results.models if m != "pretrained"] or list(results.models)
+    measures = tables.measures(results)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        model = links.select(
+            "model",
+            "Compared with pretrained",
+            tuned,
+            names=names.model,
+            kind="segments",
+            help="The brain-tuned model, or a control that was tuned in the same way on responses without meaning.",
+        )
+        measure = links.select(
+            "measure",
+            "Measure",
+            measures,
+            names=lambda m: names.MEASURES[m],
+            kind="segments",
+            help=" ".join(names.MEASURE_HELP[m] for m in measures),
+        )
+        subject = results.subjects[0]
+        if len(results.subjects) > 1:
+            subject = links.select(
+                "subject",
+                "Subject (table and curves)",
+                results.subjects,
+                names=names.subject,
+                kind="segments" if len(results.subjects) <= 4 else "select",
+            )
+    return Choice(model, measure, subject)
+
+
+def table(results: Results, choice: Choice) -> None:
+    """Draw layers × regions as a coloured table, with the numbers beneath."""
+    from braindash.figures import layer_region_heatmap
+
+    titles = {
+        "pretrained": names.model("pretrained"),
+        "tuned": names.model(choice.model),
+        "change": f"Change: {names.model(choice.model)} − pretrained",
+    }
+    unit = names.MEASURES[choice.measure]
+    st.subheader("Layers and regions")
+    view = links.select("table", "Table of", VIEWS, default="change", names=titles.__getitem__, kind="segments")
+    model = "pretrained" if view == "pretrained" else choice.model
+    matrix = tables.by_layer_and_region(results, model, choice.subject, choice.measure, view == "change")
+    if matrix.empty:
+        st.info("This run has no rows for this choice.", icon=":material/info:")
+        return
+    low, high = tables.shared_range(results, choice.subject, choice.measure, (choice.model, "pretrained"))
+    label = f"Change in {unit}" if view == "change" else unit
+    figure = layer_region_heatmap(
+        matrix.to_numpy(float),
+        list(matrix.index),
+        list(matrix.columns),
+        label=label,
+        diverging=view == "change",
+        vmin=None if view == "change" else low,
+        vmax=None if view == "change" else high,
+        theme=theme(),
+    )
+    chart(figure, key="layer_region")
+    st.caption(f"Mean over a region's targets, on test stories. {SHORT_FORMS}")
+    with st.expander("The numbers, with intervals", icon=":material/table:"):
+        st.dataframe(
+            tables.numbers(results, choice.subject, choice.measure, (choice.model, "pretrained")),
+            hide_index=True,
+            alt="Table of every layer and region with intervals and counts.",
+        )
+        st.caption(
+            "CI: 95 % interval over test stories and targets. q: p of the change in r, corrected over regions and "
+            "layers (Benjamini–Hochberg)."
+        )
+
+
+def curves(results: Results, choice: Choice) -> None:
+    """Draw score over layer for chosen regions and all chosen models."""
+    from braindash.figures import layer_curves
+
+    st.subheader("Curves over layers")
+    chosen = st.multiselect(
+        "Regions",
+        list(results.regions),
+        default=tables.main_regions(results)[:3],
+        format_func=names.region,
+        key="regions_shown",
+        max_selections=9,
+        placeholder="Choose up to nine regions",
+    )
+    controls = [m for m in results.models if m not in ("pretrained", choice.model)]
+    models = ["pretrained", choice.model]
+    if controls:
+        shown = st.toggle("Show the other models too", value=True, key="others", bind="query-params")
+        models += controls if shown else []
+    rows = tables.curves(results, choice.subject, choice.measure, models, chosen)
+    if rows.empty:
+        st.info("Choose a region to see its curves.", icon=":material/info:")
+        return
+    unit = names.MEASURES[choice.measure]
+    chart(layer_curves(rows, y_label=unit, regions=chosen, theme=theme()), key="encoding_curves")
+    st.caption(f"{escape(names.subject(choice.subject))}. Bands\\: 95 % intervals over test stories and targets.")

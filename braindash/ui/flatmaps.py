@@ -1,0 +1,287 @@
+"""The cortex section of the Encoding page: pretrained, tuned, difference, on one scale."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import streamlit as st
+
+from braindash.ui import links, names, readers
+from braindash.ui.results import theme
+from braindash.ui.text import count, escape, number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from braindash.runs.record import RunRow
+    from braindash.ui.readers import Results
+
+HEIGHT = 560  # px of a map on the page
+BAR_WIDTH = 400  # px of its colour scale
+# regions that do not contain one another, with names short enough for a map
+OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
+Which = Literal["pretrained", "tuned", "difference"]
+WHICH: tuple[Which, ...] = get_args(Which)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is on the maps; hashable, so that a drawn map is kept by it."""
+
+    run_path: str
+    as_of: tuple[int, int]
+    study: str
+    study_as_of: tuple[int, ...]
+    subject: str
+    model: str  # compared with the pretrained one
+    layer: int
+    measure: str
+    outlines: bool
+    labels: bool
+    fade: bool
+
+
+def section(row: RunRow, results: Results, model: str, measure: str) -> None:
+    """Draw the section for one run; where the study has no cortex map, say so."""
+    st.subheader("On the cortex")
+    facts = readers.study_facts(row.study)
+    subjects = [s for s in results.subjects if s != names.SUBJECT_MEAN]
+    if facts.problem or not facts.has_cortex:
+        why = (
+            f"The study cannot be opened\\: {escape(facts.problem)}"
+            if facts.problem
+            else "This study does not say where its targets lie on a cortex, so there is no map. "
+            "The table and the curves above hold its numbers."
+        )
+        st.info(why, icon=":material/info:")
+        return
+    view = _controls(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
+    _maps(view, results.caveats)
+
+
+def _controls(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> View:
+    from braindash.runs.results import RESULTS, WHOLE
+
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        subject = links.select(
+            "map_subject", "Subject of the maps", subjects, kind="segments" if len(subjects) <= 4 else "select"
+        )
+        layer = st.slider(
+            "Layer of the maps",
+            results.layers[0],
+            results.layers[-1],
+            value=results.last_layer,
+            key="layer",
+            bind="query-params",
+            width=320,
+            help=f"0 is the front end, {results.last_layer} the last layer.",
+        )
+        outlines = st.toggle("Region outlines", value=True, key="outlines", bind="query-params")
+        labels = st.toggle("Region names", value=True, key="labels", bind="query-params", disabled=not outlines)
+        fade = st.toggle(
+            "Fade by accuracy",
+            value=True,
+            key="fade",
+            bind="query-params",
+            help="The worse a target is predicted, the more transparent it is.",
+        )
+        st.toggle("Small maps, side by side", key="side_by_side", bind="query-params")
+    run = readers.store().get(row.id)
+    return View(
+        str(run.path),
+        readers.mark(run.path / RESULTS / WHOLE),
+        row.study,
+        readers.study_mark(row.study),
+        subject,
+        model,
+        layer if layer in results.layers else results.last_layer,
+        measure,
+        outlines,
+        outlines and labels,
+        fade,
+    )
+
+
+def _maps(view: View, caveats: tuple[str, ...]) -> None:
+    with st.spinner("Drawing the cortex. The first time takes some seconds more …"):
+        levels = limits(view)
+        drawn = {which: image(view, which) for which in WHICH}
+    titles: dict[Which, str] = {
+        "pretrained": names.model("pretrained"),
+        "tuned": names.model(view.model),
+        "difference": f"Difference: {names.model(view.model)} − pretrained",
+    }
+    unit = names.MEASURES[view.measure]
+    if st.session_state.get("side_by_side"):
+        places = [*st.columns(2, gap="medium"), *st.columns(2, gap="medium")]
+    else:
+        places = [st.container() for _ in range(4)]
+    for place, which in zip(places, WHICH, strict=False):
+        png, n = drawn[which]
+        with place:
+            st.markdown(f"**{escape(titles[which])}**")
+            low, high = (-levels[2], levels[2]) if which == "difference" else levels[:2]
+            st.image(
+                png,
+                width="stretch",
+                alt=f"Flattened cortex, left and right hemisphere: {titles[which]}, layer {view.layer}, {unit} "
+                f"from {number(low)} to {number(high)}.",
+            )
+            scale = "change in " + unit if which == "difference" else unit
+            cmap = "diverging" if which == "difference" else "sequential"
+            with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+                st.image(colour_bar(cmap, low, high, scale, theme()), width=BAR_WIDTH, alt=f"Colour scale, {scale}.")
+                st.caption(f"Layer {view.layer}, {escape(view.subject)}, n = {count(n, 'target')}", width="content")
+                _downloads(view, which, titles[which], unit, caveats)
+    with places[3]:
+        st.markdown("**How to read this**")
+        st.markdown(
+            "Left hemisphere on the left, flattened; grey: gyri (light) and sulci (dark) where no value is shown. The "
+            "first two maps share one scale, the same for all layers. The difference is centred on zero. Values beyond "
+            "the scale get the end colours."
+        )
+        if view.fade:
+            st.markdown("The less a target is predicted by the better of the two models, the more it fades into grey.")
+
+
+def _downloads(view: View, which: Which, title: str, unit: str, caveats: tuple[str, ...]) -> None:
+    run_id = view.run_path.rsplit("/", 1)[-1]
+    stem = f"{run_id}-{view.subject}-layer{view.layer}-{view.measure}-{which}"
+    with st.container(horizontal=True, gap="small", width="content"):
+        for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
+            st.download_button(
+                kind.upper(),
+                data=functools.partial(figure_file, view, which, title, unit, caveats, kind),
+                file_name=f"{stem}.{kind}",
+                mime=mime,
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                key=f"download_{which}_{kind}",
+                help=f"This map with its scale, its title and the caveats, as {kind.upper()}.",
+            )
+
+
+# --- values and pictures -------------------------------------------------------------------------
+
+
+def _values(view: View, which: Which, layer: int | None = None) -> np.ndarray:
+    from pathlib import Path
+
+    from braindash.runs.run import Run
+
+    run = Run(Path(view.run_path))
+    at = view.layer if layer is None else layer
+    if which == "difference":
+        return _values(view, "tuned", at) - _values(view, "pretrained", at)
+    return readers.target_values(run, view.model if which == "tuned" else "pretrained", at, view.subject, view.measure)
+
+
+def limits(view: View) -> tuple[float, float, float]:
+    """Return low and high of both models' maps, and the limit of the difference, the same for every layer."""
+    from dataclasses import replace
+
+    return _limits(replace(view, layer=-1, outlines=True, labels=True, fade=True))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _limits(view: View, /) -> tuple[float, float, float]:
+    from pathlib import Path
+
+    from braindash.cortex.colour import shared_limits, symmetric_limit
+
+    layers = readers.result_layers(Path(view.run_path))
+    both = [_values(view, which, layer) for which in ("pretrained", "tuned") for layer in layers]
+    low, high = shared_limits(*both)
+    return max(low, 0.0), high, symmetric_limit(*[_values(view, "difference", layer) for layer in layers])
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def image(view: View, which: Which, /) -> tuple[bytes, int]:
+    """Return one map as PNG, and the number of targets that it shows."""
+    from braindash.cortex.flatmap import flatmap_image, n_shown, png_bytes
+
+    arrays = layer_arrays(view, which)
+    return png_bytes(flatmap_image(height=HEIGHT, **arrays)), n_shown(arrays["values"], arrays["cortex_map"])
+
+
+def layer_arrays(view: View, which: Which) -> dict[str, Any]:
+    """Return the arguments of `braindash.cortex.flatmap.flatmap_image` for one map."""
+    import numpy as np
+
+    home = readers.home()
+    cortex_map = readers.cortex_map(view.study, view.subject)
+    values = _values(view, which)
+    low, high, difference = limits(view)
+    alpha = None
+    if view.fade:
+        better = values if which != "difference" else np.fmax(_values(view, "pretrained"), _values(view, "tuned"))
+        alpha = np.clip((better - low) / (0.5 * (high - low)), 0, 1)
+    return {
+        "values": values,
+        "cortex_map": cortex_map,
+        "home": home,
+        "cmap": "diverging" if which == "difference" else "sequential",
+        "vmin": -difference if which == "difference" else low,
+        "vmax": difference if which == "difference" else high,
+        "alpha": alpha,
+        "outlines": outlined(cortex_map.space) if view.outlines and cortex_map is not None else None,
+        "labels": view.labels,
+    }
+
+
+def outlined(space: str) -> dict[str, tuple[str, ...]] | None:
+    """Return the regions that are outlined, by label; None where the surface has no parcels."""
+    from braindash.cortex.parcellation import parcel_of_vertex
+    from braindash.encoding.regions import region_groups
+
+    if space == "pycortex" or parcel_of_vertex(space) is None:
+        return None
+    groups = region_groups()
+    return {label: tuple(groups[name]) for name, label in OUTLINED.items() if name in groups}
+
+
+def figure_file(view: View, which: Which, title: str, unit: str, caveats: tuple[str, ...], kind: str) -> bytes:
+    """Return one map with scale, title and caveats as a PNG or SVG file."""
+    import io
+
+    from braindash.cortex.figure import flatmap_figure
+
+    label = f"change in {unit}" if which == "difference" else unit
+    figure = flatmap_figure(
+        **layer_arrays(view, which),
+        label=label,
+        title=f"{title}, layer {view.layer}, {view.subject}",
+        note=" ".join(caveats),
+    )
+    out = io.BytesIO()
+    figure.savefig(out, format=kind, dpi=200)
+    return out.getvalue()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def colour_bar(cmap: str, low: float, high: float, label: str, page: str, /) -> bytes:
+    """Return a horizontal colour scale with numbers and unit, as PNG on a transparent ground."""
+    import io
+
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    from braindash.cortex.colour import matplotlib_map
+    from braindash.figures.style import THEMES
+
+    ink = THEMES[page].text
+    figure = Figure(figsize=(4.6, 0.62), dpi=200)
+    axes = figure.add_axes((0.04, 0.68, 0.92, 0.26))
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(low, high), matplotlib_map(cmap)), cax=axes, orientation="horizontal"
+    )
+    bar.set_label(label, color=ink, fontsize=9, labelpad=2)
+    bar.outline.set_visible(False)
+    axes.tick_params(colors=ink, labelsize=9, length=2, pad=2)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", transparent=True)
+    return out.getvalue()

@@ -1,0 +1,214 @@
+"""The form of a fine-tune: one widget a setting, its default and its help beneath it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from braindash.config import TuneConfig
+from braindash.errors import BraindashError
+from braindash.ui import links, names, settings
+from braindash.ui.settings import Path, Setting
+from braindash.ui.text import escape
+
+LINEAR_LAYERS = ("q", "k", "v", "out", "fc1", "fc2")
+LAYER_NAMES = {
+    "q": "query (q)",
+    "k": "key (k)",
+    "v": "value (v)",
+    "out": "attention output (out)",
+    "fc1": "feed-forward in (fc1)",
+    "fc2": "feed-forward out (fc2)",
+}
+
+
+@dataclass
+class Form:
+    """What the reader has entered, and the entries that could not be read."""
+
+    values: dict[Path, Any] = field(default_factory=dict)
+    mistakes: list[BraindashError] = field(default_factory=list)
+
+    def mapping(self) -> dict[str, Any]:
+        """Return the nested mapping that ``validate(TuneConfig, …)`` checks."""
+        return settings.nested(self.values)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What can be chosen from: it depends on the study and on the home."""
+
+    subjects: Sequence[str] = ()
+    regions: Sequence[str] = ()
+
+
+def draw(offer: Offer, start: TuneConfig | None, origin: str, fixed: Mapping[Path, Any]) -> Form:
+    """Draw every setting that is not ``fixed`` already and return what was entered.
+
+    Parameters
+    ----------
+    offer : Offer
+    start : TuneConfig or None
+        Values to begin with (an earlier run's), instead of the defaults.
+    origin : str
+        Where ``start`` comes from; part of the widgets' keys, so that another start is a fresh form.
+    fixed : mapping
+        Values that the page has asked for already, by path.
+    """
+    form = Form(dict(fixed))
+    every = [s for s in settings.settings() if s.path not in fixed]
+    recipe, control = fixed.get(("recipe",)), fixed.get(("control",))
+    for setting in (s for s in every if s.group == settings.MAIN):
+        _draw_one(setting, offer, start, origin, form)
+    for group in settings.GROUPS:
+        members = [s for s in every if s.group == group]
+        if not members:
+            continue
+        if group == settings.LORA and recipe == "head":
+            _take_silently(members, start, form)
+            continue
+        with st.expander(group, icon=_ICONS.get(group)):
+            columns = st.columns(2, gap="medium")
+            shown = [s for s in members if s.dotted != "permute_block" or control == "block-permuted"]
+            _take_silently([s for s in members if s not in shown], start, form)
+            for i, setting in enumerate(shown):
+                with columns[i % 2]:
+                    _draw_one(setting, offer, start, origin, form)
+    return form
+
+
+_ICONS = {
+    settings.DATA: ":material/groups:",
+    settings.LORA: ":material/layers:",
+    settings.HEAD: ":material/output:",
+    settings.OPTIMISER: ":material/trending_down:",
+    settings.WINDOWS: ":material/graphic_eq:",
+    settings.EVALUATION: ":material/query_stats:",
+    settings.MACHINE: ":material/memory:",
+    settings.FURTHER: ":material/more_horiz:",
+}
+
+
+def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
+    """Draw one of the main choices, mirrored in the address by its identifier."""
+    begin = settings.value_at(start, setting.path) if start else setting.default
+    chosen = links.select(
+        setting.path[-1],
+        setting.title,
+        setting.choices,
+        default=begin,
+        names=lambda c: names.choice(setting.path[-1], c),
+        persist=True,
+    )
+    st.caption(help_line(setting))
+    return chosen
+
+
+def help_line(setting: Setting) -> str:
+    """Return the line beneath a widget: what it is, and its default; safe as Markdown."""
+    default = settings.default_text(setting, names.CHOICES.get(setting.path[-1]))
+    return escape(setting.help) + (f" Default\\: {escape(default)}\\." if default else "")
+
+
+def _take_silently(members: Sequence[Setting], start: TuneConfig | None, form: Form) -> None:
+    """Settings without meaning in this recipe keep their value and are not shown."""
+    for s in members:
+        form.values[s.path] = settings.value_at(start, s.path) if start else s.default
+
+
+def _draw_one(s: Setting, offer: Offer, start: TuneConfig | None, origin: str, form: Form) -> None:
+    begin = settings.value_at(start, s.path) if start else s.default
+    key = f"form_{origin}_{s.dotted}"
+    try:
+        form.values[s.path] = _widget(s, offer, begin, key)
+    except BraindashError as mistake:
+        form.mistakes.append(mistake)
+        form.values[s.path] = begin
+        st.error(escape(f"{mistake.what} {mistake.remedy}"), icon=":material/error:")
+    st.caption(help_line(s))
+
+
+def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
+    if s.kind == "choice":
+        return st.selectbox(
+            s.title,
+            s.choices,
+            index=s.choices.index(str(begin)),
+            format_func=lambda c: names.choice(s.path[-1], c),
+            key=key,
+            persist_state="session",
+        )
+    if s.kind == "switch":
+        return st.toggle(s.title, value=bool(begin), key=key, persist_state="session")
+    if s.kind == "integer":
+        return st.number_input(
+            s.title,
+            min_value=None if s.low is None else int(s.low),
+            max_value=None if s.high is None else int(s.high),
+            value=begin,
+            step=1,
+            format="%d",
+            placeholder=s.empty or None,
+            key=key,
+            persist_state="session",
+        )
+    if s.kind == "decimal":
+        return st.number_input(
+            s.title,
+            min_value=None if s.low is None else float(s.low),
+            max_value=None if s.high is None else float(s.high),
+            value=None if begin is None else float(begin),
+            step=_step(begin),
+            format="%g",
+            placeholder=s.empty or None,
+            key=key,
+            persist_state="session",
+        )
+    if s.kind == "names":
+        return _names_widget(s, offer, begin, key)
+    if s.kind == "text":
+        return st.text_input(
+            s.title,
+            value=str(begin or ""),
+            max_chars=s.max_length,
+            placeholder=s.empty or None,
+            key=key,
+            persist_state="session",
+        )
+    shown = "" if begin is None else settings.join_numbers(begin)
+    text = st.text_input(s.title, value=shown, placeholder=s.empty or None, key=key, persist_state="session")
+    return begin if text.strip() == shown else settings.parse_numbers(text, s)
+
+
+def _names_widget(s: Setting, offer: Offer, begin: Any, key: str) -> tuple[str, ...] | None:
+    options: list[str]
+    label: Callable[[str], str]
+    if s.dotted == "subjects":
+        options, label = list(offer.subjects), names.subject
+    elif s.dotted == "rois":
+        options, label = list(offer.regions), names.region
+    else:
+        options, label = list(LINEAR_LAYERS), lambda name: LAYER_NAMES.get(name, name)
+    chosen = st.multiselect(
+        s.title,
+        options,
+        default=[b for b in begin or () if b in options],
+        format_func=label,
+        placeholder=s.empty,
+        key=key,
+        persist_state="session",
+    )
+    if not chosen:
+        return None if s.optional else ()
+    return tuple(chosen)
+
+
+def _step(begin: float | None) -> float:
+    """Return a step of one unit in the value's first digit; fractions go by 0.05."""
+    if not begin:
+        return 0.05
+    return float(10 ** math.floor(math.log10(abs(begin))))

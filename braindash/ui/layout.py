@@ -1,0 +1,30 @@
+"""The pages, in the order of the navigation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LOGO = str(Path(__file__).with_name("logo.svg"))
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page: its file below the repository root, and how the navigation shows it."""
+
+    path: str
+    title: str
+    icon: str
+    url: str
+    default: bool = False
+
+
+OVERVIEW = PageEntry("pages/results/overview.py", "Overview", ":material/summarize:", "overview", default=True)
+ENCODING = PageEntry("pages/results/encoding.py", "Encoding", ":material/neurology:", "encoding")
+TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
+RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
+
+SECTIONS: dict[str, tuple[PageEntry, ...]] = {
+    "Results": (OVERVIEW, ENCODING),
+    "Experiments": (TUNE, RUNS),
+}

@@ -1,0 +1,117 @@
+"""Widgets whose value lives in the address as an identifier, so that a link reopens the view.
+
+Streamlit's own ``bind="query-params"`` writes an option's *label* into the address. It serves
+sliders, numbers and switches; choices whose label is a readable name are bound here, by identifier,
+and an identifier that does not exist (an old link, a typing error) is told to the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import streamlit as st
+
+from braindash.ui.text import shorten
+
+
+def _adopt(param: str, options: Sequence[str]) -> str | None:
+    """Put the address's value into the widget before it is drawn; return it when it is unknown."""
+    key = f"_{param}"
+    wanted = st.query_params.get(param)
+    if wanted is None:
+        return None
+    if wanted in options:
+        if st.session_state.get(key) != wanted:
+            st.session_state[key] = wanted
+        return None
+    return wanted
+
+
+def _publish(param: str) -> None:
+    value = st.session_state.get(f"_{param}")
+    if value is not None:
+        st.query_params[param] = value
+
+
+def select(
+    param: str,
+    label: str,
+    options: Sequence[str],
+    *,
+    default: str | None = None,
+    names: Callable[[str], str] = str,
+    kind: Literal["select", "segments"] = "select",
+    help: str | None = None,
+    always: bool = False,
+    persist: bool = False,
+) -> str:
+    """Draw a choice that is mirrored in the address as ``?param=option``; return the option.
+
+    Parameters
+    ----------
+    param : str
+        Name in the address. The widget's key is ``_param``.
+    options : sequence of str
+        Identifiers; not empty.
+    default : str, optional
+        Chosen when the address says nothing; the first option otherwise.
+    names : callable
+        From identifier to what the reader sees.
+    kind : str
+        A drop-down list, or a row of buttons for few options.
+    always : bool
+        Write the value to the address even before the reader has chosen.
+    persist : bool
+        Keep the choice while the reader is on other pages.
+    """
+    key = f"_{param}"
+    unknown = _adopt(param, options)
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = default if default in options else options[0]
+    labels = _distinct(options, names)
+    keep: Literal["session"] | None = "session" if persist else None
+    if kind == "segments":
+        st.segmented_control(
+            label,
+            options,
+            required=True,
+            format_func=labels.__getitem__,
+            key=key,
+            help=help,
+            on_change=_publish,
+            args=(param,),
+            persist_state=keep,
+        )
+    else:
+        st.selectbox(
+            label,
+            options,
+            format_func=labels.__getitem__,
+            key=key,
+            help=help,
+            on_change=_publish,
+            args=(param,),
+            persist_state=keep,
+        )
+    chosen = st.session_state.get(key)
+    if chosen not in options:
+        chosen = default if default in options else options[0]
+    if unknown is not None:
+        st.warning(
+            "The link names something that is not here. Showing another choice instead.", icon=":material/link_off:"
+        )
+        st.text(f"{label}: {shorten(unknown, 120)}")
+        st.query_params[param] = str(chosen)
+    elif always and st.query_params.get(param) != chosen:
+        st.query_params[param] = str(chosen)
+    return str(chosen)
+
+
+def _distinct(options: Sequence[str], names: Callable[[str], str]) -> dict[str, str]:
+    """Label every option; two options with the same label get their identifier appended."""
+    labels = {option: names(option) for option in options}
+    seen: dict[str, int] = {}
+    for text in labels.values():
+        seen[text] = seen.get(text, 0) + 1
+    return {option: text if seen[text] == 1 else f"{text} · {option}" for option, text in labels.items()}

@@ -1,0 +1,111 @@
+"""One run as it goes: progress, curves, log. Redrawn every two seconds until the run has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from braindash.errors import BraindashError
+from braindash.ui import names, notices, readers
+from braindash.ui.results import chart, theme
+from braindash.ui.text import duration, escape, moment
+
+if TYPE_CHECKING:
+    from braindash.runs.record import RunRow
+    from braindash.runs.run import Run
+
+REFRESH = "2s"
+LOG_LINES = 200
+
+
+@dataclass
+class _Metrics:
+    """Rows read so far and where the next ones begin; shared by all sessions that watch the run."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    offset: int = 0
+    size: int = 0
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _metrics(_path: str) -> _Metrics:
+    return _Metrics()
+
+
+def metrics(run: Run) -> list[dict[str, Any]]:
+    """Return every row of the run's metrics, reading only what is new since the last call."""
+    held = _metrics(str(run.path))
+    size = readers.mark(run.metrics_path)[1]
+    if size < held.size:  # rewritten by a resume
+        held.rows, held.offset = [], 0
+    new, offset = run.metrics_since(held.offset)
+    held.rows = [*held.rows, *new]
+    held.offset, held.size = offset, size
+    return held.rows
+
+
+def watch(row: RunRow) -> None:
+    """Draw the run, and go on drawing it while it is live."""
+    every = REFRESH if row.state in names.LIVE_STATES else None
+    st.fragment(_draw, run_every=every)(row.id, row.state, row.has_results)
+
+
+def _draw(run_id: str, state: str, had_results: bool) -> None:
+    store = readers.store()
+    try:
+        run = store.get(run_id)
+    except BraindashError:
+        st.rerun()  # deleted meanwhile, from here or elsewhere
+    row = store.row(run_id)
+    if (row.state, row.has_results) != (state, had_results):
+        st.rerun()  # the page's buttons and the pace of this fragment depend on the state
+    _progress(row)
+    _remarks(run, row)
+    _curves(run)
+    _log(run, row)
+
+
+def _progress(row: RunRow) -> None:
+    if row.state not in names.LIVE_STATES:
+        return
+    parts = [names.state(row.state)]
+    if row.stage:
+        parts.append(names.STAGES.get(row.stage, row.stage))
+    if row.n_steps:
+        parts.append(f"step {row.step or 0:,} of {row.n_steps:,}")
+    if row.n_epochs and row.stage == "tuning":
+        parts.append(f"epoch {row.epoch or 0} of {row.n_epochs}")
+    if row.eta_s is not None:
+        parts.append(f"about {duration(row.eta_s)} left in this stage")
+    st.progress(min(max(row.fraction or 0.0, 0.0), 1.0), text=escape(", ".join(parts)))
+
+
+def _remarks(run: Run, row: RunRow) -> None:
+    error = run.status.error
+    if row.state == "failed" and error is not None:
+        st.error(f"{escape(error.what)} {escape(error.remedy)}", icon=":material/error:")
+    elif row.message:
+        st.text(row.message)
+
+
+def _curves(run: Run) -> None:
+    rows = metrics(run)
+    if not any(r.get("kind") in ("step", "epoch") for r in rows):
+        st.caption("Curves appear with the first step.")
+        return
+    from braindash.figures import loss_curves
+
+    try:
+        chart(loss_curves(rows, theme=theme()), key="loss_curves")
+    except BraindashError as error:
+        notices.mistake(error)
+
+
+def _log(run: Run, row: RunRow) -> None:
+    tail = run.log_tail(LOG_LINES)
+    with st.expander("Log", icon=":material/article:", expanded=row.state in ("failed", "interrupted")):
+        st.code(tail or "The log is empty.", language=None, height=260, wrap_lines=True)
+        ended = f", ended {moment(row.ended)}" if row.ended else ""
+        st.caption(f"The last {LOG_LINES} lines. Made {escape(moment(row.created))}{escape(ended)}.")

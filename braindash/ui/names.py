@@ -1,0 +1,140 @@
+"""The words that readers see for the identifiers that files hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from braindash.figures.style import model_style
+from braindash.ui.text import moment, shorten
+
+if TYPE_CHECKING:
+    from braindash.runs.record import RunRow
+
+REGIONS: dict[str, str] = {
+    "cortex": "Whole cortex",
+    "primary_auditory": "Primary auditory (A1)",
+    "early_auditory": "Early auditory",
+    "late_language": "Late language",
+    "ag": "Angular gyrus (AG)",
+    "ltc": "Lateral temporal (LTC)",
+    "ifg": "Inferior frontal (IFG)",
+    "mfg": "Middle frontal (MFG, 55b)",
+    "auditory": "Auditory",
+    "language": "Language",
+    "left": "Left hemisphere",
+    "right": "Right hemisphere",
+    "all": "All targets",
+}
+MAIN_REGIONS = ("primary_auditory", "early_auditory", "late_language", "ag", "ltc", "ifg", "mfg")
+
+MEASURES: dict[str, str] = {"r_norm": "r / noise ceiling", "r": "r"}
+MEASURE_HELP: dict[str, str] = {
+    "r_norm": "Correlation of predicted and measured response in held-out stories, divided by the noise ceiling "
+    "(the largest correlation that the noise allows). 1 means: as good as any model could be.",
+    "r": "Correlation of predicted and measured response in held-out stories, not corrected for noise.",
+}
+
+CHOICES: dict[str, dict[str, str]] = {
+    "recipe": {
+        "lora": "LoRA adapters and head",
+        "head": "Head only, model frozen",
+        "full": "Whole transformer and head",
+    },
+    "loss": {
+        "mse": "Mean squared error",
+        "spatial": "Spatial correlation",
+        "temporal": "Temporal correlation",
+    },
+    "control": {
+        "none": "None: the real responses",
+        "block-permuted": "Block-permuted responses",
+    },
+    "readout": {
+        "last": "Last frame of the window",
+        "mean": "Mean of the window",
+        "tr_mean": "Mean of each TR in the window",
+    },
+    "kind": {
+        "linear": "Linear",
+        "low_rank": "Low-rank",
+        "hrf_low_rank": "Low-rank, then haemodynamic response",
+    },
+    "init": {"random": "At random", "ridge": "At the ridge solution"},
+    "schedule": {"cosine": "Cosine decay", "linear": "Linear decay", "constant": "Constant"},
+    "precision": {"auto": "Automatic", "fp32": "32-bit", "bf16": "16-bit (bfloat16)"},
+    "select": {"r": "Correlation r", "r2": "R²"},
+}
+
+STATES: dict[str, str] = {
+    "queued": "Queued",
+    "running": "Running",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+    "done": "Done",
+    "unreadable": "Unreadable",
+}
+STATE_HELP: dict[str, str] = {
+    "queued": "Waits for the run before it.",
+    "running": "A worker process is at it; it goes on when this page is closed.",
+    "stopping": "Finishes its step, writes a checkpoint, then stops.",
+    "stopped": "Stopped by you. It can be resumed from its last checkpoint.",
+    "failed": "Ended by an error. The message and the log say why.",
+    "interrupted": "Its worker vanished (restart, kill). It can be resumed from its last checkpoint.",
+    "done": "Finished.",
+    "unreadable": "The folder cannot be read. Nothing was changed in it.",
+}
+LIVE_STATES = ("queued", "running", "stopping")
+STAGES: dict[str, str] = {
+    "preparing": "preparing",
+    "features": "reading features",
+    "tuning": "tuning",
+    "evaluating": "evaluating",
+}
+SUBJECT_MEAN = "all"
+
+
+def region(roi: str) -> str:
+    """Return a region's readable name; a parcel or a study's own region keeps its own."""
+    if roi in REGIONS:
+        return REGIONS[roi]
+    base, _, side = roi.rpartition("_")
+    return f"{REGIONS[base]}, {side}" if side in ("left", "right") and base in REGIONS else roi
+
+
+def model(name: str) -> str:
+    """Return what a model of a result is called, as the figures call it."""
+    return model_style(name).title
+
+
+def is_control(name: str) -> bool:
+    return name not in ("pretrained", "brain_tuned")
+
+
+def subject(name: str) -> str:
+    return "Mean over subjects" if name == SUBJECT_MEAN else name
+
+
+def choice(field: str, value: object) -> str:
+    """Return the readable form of one choice of a setting."""
+    return CHOICES.get(field, {}).get(str(value), str(value))
+
+
+def state(name: str) -> str:
+    return STATES.get(name, name)
+
+
+def layer(index: int, last: int | None = None) -> str:
+    """Return ``"Layer 4 (last)"`` or ``"Layer 0 (front end)"``."""
+    note = " (front end)" if index == 0 else " (last)" if index == last else ""
+    return f"Layer {index}{note}"
+
+
+def run(row: RunRow) -> str:
+    """Return what a run is called in a list: its own name, or what was tuned on what, and when."""
+    if row.state == "unreadable":
+        return f"{row.id} (unreadable)"
+    what = shorten(row.name, 48) or f"{shorten(row.model, 28)} on {shorten(row.study, 20)}"
+    control = "" if row.control in ("", "none") else " (control)"
+    return f"{what}{control} · {moment(row.created)}"

@@ -1,0 +1,293 @@
+"""What pages read, cached by what it depends on: files that change are read again, others are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from braindash.config import Home
+from braindash.errors import BraindashError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from braindash.runs.record import RunRow, RunStore
+    from braindash.runs.run import Run
+    from braindash.speech.catalogue import ModelInfo
+    from braindash.studies.base import CortexMap, Study
+    from braindash.studies.library import StudyEntry
+
+
+def home() -> Home:
+    """Return the home that the app was started for."""
+    return Home.resolve()
+
+
+def store() -> RunStore:
+    from braindash.runs.record import RunStore
+
+    return RunStore(home())
+
+
+def mark(path: Path) -> tuple[int, int]:
+    """Return what changes when a file does: (time of change, size); (0, 0) where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+def evaluated_rows() -> list[RunRow]:
+    """Return the runs that have results, newest first."""
+    return [row for row in store().list() if row.has_results]
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Results:
+    """One evaluated run as pages show it."""
+
+    run_id: str
+    records: dict[str, Any]
+    encoding: pd.DataFrame  # the record rows
+    differences: pd.DataFrame
+    models: tuple[str, ...]  # pretrained first, then brain-tuned, then the controls
+    subjects: tuple[str, ...]  # the mean over subjects first, where there is one
+    layers: tuple[int, ...]
+    regions: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def last_layer(self) -> int:
+        return self.layers[-1]
+
+
+def results(run: Run) -> Results:
+    """Return a run's results.
+
+    Raises
+    ------
+    BraindashError
+        Where the run has none, or they cannot be read.
+    """
+    from braindash.runs.results import RECORDS
+
+    return _results(str(run.path), mark(run.path / RECORDS))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _results(path: str, _as_of: tuple[int, int], /) -> Results:
+    return _read_results(path)
+
+
+def _read_results(path: str) -> Results:
+    import pandas as pd
+
+    from braindash.figures.style import model_order
+    from braindash.runs.results import read_records
+
+    folder = Path(path)
+    records = read_records(folder)
+    again = f"Evaluate it again: braindash evaluate {folder.name}"
+    if records is None:
+        raise BraindashError(f"Run {folder.name} has no results yet.", again)
+    encoding = pd.DataFrame(records.get("encoding") or [])
+    differences = pd.DataFrame(records.get("differences") or [])
+    needed = {"model", "subject", "roi", "layer", "n_targets", "r"}
+    if encoding.empty or not needed <= set(encoding.columns):
+        raise BraindashError(f"The results of run {folder.name} hold no encoding rows.", again)
+    if differences.empty:
+        differences = pd.DataFrame(columns=["model", "subject", "roi", "layer", "n_targets", "delta_r"])
+    shared = ("n_excluded", "r_norm_ci_low", "r_norm_ci_high")
+    for table, own in (
+        (encoding, ("noise_ceiling", "r_norm", "r_ci_low", "r_ci_high")),
+        (differences, ("delta_r_norm", "ci_low", "ci_high", "p", "q")),
+    ):
+        for column in (*shared, *own):
+            if column not in table:
+                table[column] = float("nan")
+    subjects = list(dict.fromkeys(encoding["subject"].astype(str)))
+    subjects.sort(key=lambda s: s != "all")
+    return Results(
+        folder.name,
+        records,
+        encoding,
+        differences,
+        tuple(model_order(encoding["model"])),
+        tuple(subjects),
+        tuple(sorted({int(x) for x in encoding["layer"]})),
+        tuple(dict.fromkeys(encoding["roi"].astype(str))),
+        tuple(str(c) for c in records.get("caveats") or ()),
+    )
+
+
+def result_layers(folder: Path) -> list[int]:
+    """Return the layers for which single targets have values."""
+    from braindash.runs.results import open_results
+
+    return open_results(folder)["encoding"].to_dataset()["layer"].values.astype(int).tolist()
+
+
+def target_values(run: Run, model: str, layer: int, subject: str, measure: str) -> np.ndarray:
+    """Return one value a target of the subject, in the study's order: (n_targets,) float32, NaN where excluded.
+
+    Raises
+    ------
+    BraindashError
+        Where the run has no values for single targets.
+    """
+    from braindash.runs.results import RESULTS, WHOLE
+
+    return _target_values(str(run.path), mark(run.path / RESULTS / WHOLE), model, layer, subject, measure)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _target_values(
+    path: str, _as_of: tuple[int, int], model: str, layer: int, subject: str, measure: str, /
+) -> np.ndarray:
+    import numpy as np
+
+    from braindash.runs.results import open_results
+
+    data = open_results(Path(path))["encoding"].to_dataset()
+    mine = np.flatnonzero(data["subject"].values == subject)
+    if not mine.size:
+        raise BraindashError(f"Run {Path(path).name} has no values for subject {subject}.", "Choose another subject.")
+    name = measure if measure in data else "r"
+    values = data[name]
+    values = values.isel(target=mine)
+    if "layer" in values.dims:
+        values = values.sel(layer=layer)
+    if "model" in values.dims:
+        values = values.sel(model=model)
+    where = data["target_index"].values[mine].astype(int) if "target_index" in data.coords else np.arange(mine.size)
+    out = np.full(int(where.max()) + 1, np.nan, np.float32)
+    out[where] = values.values
+    return out
+
+
+# --- studies -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What pages say of a study; ``problem`` is set where it cannot be opened."""
+
+    id: str
+    title: str = ""
+    kind: str = ""
+    tr: float = 0.0
+    simulated: bool = False
+    subjects: tuple[str, ...] = ()
+    stories: dict[str, tuple[str, ...]] = field(default_factory=dict)  # part: names
+    minutes: dict[str, float] = field(default_factory=dict)  # part: minutes of audio
+    caveats: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    has_cortex: bool = False
+    problem: str = ""
+
+
+def study_entries() -> list[StudyEntry]:
+    """Return the home's studies; one that cannot be used says why in ``problem``."""
+    from braindash.studies.library import list_studies
+
+    return list_studies(home())
+
+
+def study_mark(study_id: str) -> tuple[int, ...]:
+    """Return what changes when a study's record, or the embedded study's folder, does."""
+    studies = home().studies
+    return (*mark(studies / f"{study_id}.json"), *mark(studies / study_id))
+
+
+def study(study_id: str) -> Study:
+    """Return an opened study. Raises BraindashError where it cannot be opened."""
+    place = home()
+    return _study(str(place.path), study_id, study_mark(study_id))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _study(home_path: str, study_id: str, _as_of: tuple[int, ...], /) -> Study:
+    from braindash.studies.library import open_study
+
+    return open_study(study_id, Home(Path(home_path)))
+
+
+def study_facts(study_id: str) -> StudyFacts:
+    """Return what pages say of a study; never raises for a study that is gone or damaged."""
+    place = home()
+    return _study_facts(str(place.path), study_id, study_mark(study_id))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _study_facts(home_path: str, study_id: str, _as_of: tuple[int, ...], /) -> StudyFacts:
+    from braindash.studies.base import PARTS
+
+    try:
+        opened = _study(home_path, study_id, _as_of)
+        stories: dict[str, tuple[str, ...]] = {part: tuple(opened.stories_of(part)) for part in PARTS}
+        minutes: dict[str, float] = {
+            part: sum(opened.stories[s].duration for s in names) / 60 for part, names in stories.items()
+        }
+        first = opened.subjects[0] if opened.subjects else None
+        return StudyFacts(
+            study_id,
+            opened.title,
+            opened.kind,
+            opened.tr,
+            opened.simulated,
+            tuple(opened.subjects),
+            stories,
+            minutes,
+            tuple(opened.caveats),
+            _regions(opened, first),
+            first is not None and opened.cortex(first) is not None,
+        )
+    except BraindashError as error:
+        return StudyFacts(study_id, problem=str(error))
+
+
+def _regions(opened: Study, subject: str | None) -> tuple[str, ...]:
+    """Return the named groups that the subject's targets reach, then the study's own regions."""
+    if subject is None:
+        return ()
+    from braindash.encoding.regions import region_groups, region_mask
+
+    targets = opened.targets(subject)
+    named = []
+    for name in region_groups():
+        try:
+            region_mask(targets, name)
+        except BraindashError:  # none of the targets belongs to it
+            continue
+        named.append(name)
+    own = [str(roi) for roi in dict.fromkeys(targets["roi"]) if roi and str(roi) not in named]
+    return (*named, *sorted(own))
+
+
+def cortex_map(study_id: str, subject: str) -> CortexMap | None:
+    """Return where a subject's targets lie, or None."""
+    return study(study_id).cortex(subject)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def models() -> list[ModelInfo]:
+    """Return the models that the home knows; one that cannot be read says why in ``problem``."""
+    place = home()
+    return _models(str(place.path), (*mark(place.models), *mark(place.runs)))
+
+
+@st.cache_data(max_entries=4, ttl=60, show_spinner=False)
+def _models(home_path: str, _as_of: tuple[int, ...], /) -> list[ModelInfo]:
+    from braindash.speech.catalogue import list_models
+
+    return list_models(Home(Path(home_path)))

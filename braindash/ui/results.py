@@ -1,0 +1,153 @@
+"""Sections of the result pages: the answer, its numbers, its curves, where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import streamlit as st
+
+from braindash.ui import links, names, readers, tables
+from braindash.ui.text import count, escape, interval, moment, number, shorten
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from braindash.runs.record import RunRow
+    from braindash.ui.readers import Results
+
+PLOT_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+SHORT_FORMS = (
+    "AG: angular gyrus. LTC: lateral temporal cortex. IFG, MFG: inferior and middle frontal gyrus. "
+    "Regions are groups of HCP-MMP1 parcels."
+)
+
+
+def theme() -> Literal["light", "dark"]:
+    """Return the theme in which the reader's page is drawn."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    """Draw a figure of `braindash.figures` with its description for those who cannot see it."""
+    alt = (figure.layout.meta or {}).get("alt") if isinstance(figure.layout.meta, dict) else None
+    st.plotly_chart(figure, key=key, theme=None, config=PLOT_CONFIG, alt=alt)
+
+
+def answer(row: RunRow, results: Results) -> None:
+    """Show the study, the question, and the answer in two sentences."""
+    summary = results.records.get("summary") or {}
+    facts = readers.study_facts(row.study)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(f"Study\\: {escape(facts.title or row.study)}", color="gray")
+            st.badge(f"Model\\: {escape(shorten(row.model, 60))}", color="gray")
+            st.badge(escape(names.choice("recipe", row.recipe)), color="gray")
+            if row.control not in ("", "none"):
+                st.badge(f"Control run\\: {escape(names.choice('control', row.control))}", color="orange")
+            if facts.simulated:
+                st.badge("Simulated subjects", color="orange", icon=":material/science:")
+        st.title(escape(summary.get("question") or "What did brain-tuning change?"))
+        for sentence in summary.get("answer") or ["The evaluation wrote no summary."]:
+            st.markdown(f"##### {escape(sentence)}")
+
+
+def headline(results: Results) -> None:
+    """Show the numbers that the answer rests on, each with its interval and n."""
+    measure = tables.measures(results)[0]
+    subject, last = results.subjects[0], results.last_layer
+    summary = results.records.get("summary") or {}
+    tuned = [m for m in results.models if m != "pretrained"]
+    if not tuned:
+        return
+    main = str(summary["model"]) if summary.get("model") in tuned else tuned[0]
+    regions = tables.main_regions(results)
+    focus = str(summary["region"]) if summary.get("region") in results.regions else regions[-1]
+    unit = names.MEASURES[measure]
+    wanted = [(main, focus), *((m, focus) for m in tuned if m != main)]
+    if "primary_auditory" in results.regions and focus != "primary_auditory":
+        wanted.append((main, "primary_auditory"))
+    cards = [c for m, roi in wanted[:3] if (c := tables.change(results, m, roi, last, subject, measure))]
+    st.subheader(f"Change at the last layer (layer {last}), in {unit}")
+    for column, card in zip(st.columns(len(cards) + 1, border=True), [*cards, None], strict=True):
+        with column:
+            if card is None:
+                _peaks(results, main, focus, subject, measure)
+                continue
+            st.metric(
+                escape(names.region(card.roi)),
+                number(card.value, 3, signed=True),
+                help=f"{names.model(card.model)} minus pretrained. {names.MEASURE_HELP[measure]}",
+            )
+            st.text(names.model(card.model))
+            st.caption(f"{interval(card.low, card.high, 3)} · n = {count(card.n, 'target')}")
+            st.caption("The interval excludes 0." if card.sure else "The interval includes 0\\: no change shown.")
+
+
+def _peaks(results: Results, main: str, focus: str, subject: str, measure: str) -> None:
+    before = tables.best_layer(results, "pretrained", focus, subject, measure)
+    after = tables.best_layer(results, main, focus, subject, measure)
+    st.metric(
+        f"Best layer for {escape(names.region(focus))}",
+        f"{'–' if before is None else before} → {'–' if after is None else after}",
+        help="The layer whose hidden states predict this region best, before and after tuning. "
+        f"Layer 0 is the front end, layer {results.last_layer} the last.",
+    )
+    st.text("Pretrained → " + names.model(main).lower())
+    st.caption(f"of layers 0 to {results.last_layer}")
+
+
+def curves_section(results: Results) -> None:
+    """Draw score over layer for the main regions: pretrained, brain-tuned and controls."""
+    from braindash.figures import difference_curves, layer_curves
+
+    st.subheader("Prediction by layer and region")
+    available = tables.measures(results)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        measure = links.select(
+            "measure",
+            "Measure",
+            available,
+            names=lambda m: names.MEASURES[m],
+            kind="segments",
+            help=" ".join(names.MEASURE_HELP[m] for m in available),
+        )
+        view = links.select(
+            "show",
+            "Show",
+            ["levels", "change"],
+            names=lambda v: {"levels": "Each model", "change": "Change from pretrained"}[v],
+            kind="segments",
+        )
+        subject = results.subjects[0]
+        if len(results.subjects) > 1:
+            subject = links.select("subject", "Subject", results.subjects, names=names.subject, kind="segments")
+    regions = tables.main_regions(results)
+    if view == "change":
+        rows = tables.changes(results, subject, measure, results.models, regions)
+        draw, label = difference_curves, f"Change in {names.MEASURES[measure]}"
+    else:
+        rows = tables.curves(results, subject, measure, results.models, regions)
+        draw, label = layer_curves, names.MEASURES[measure]
+    if rows.empty:
+        st.info("This run has no rows for this choice.", icon=":material/info:")
+        return
+    chart(draw(rows, y_label=label, regions=regions, theme=theme()), key="layer_curves")
+    st.caption(
+        f"Lines: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. "
+        f"Bands: 95 % intervals over test stories and targets. Layer 0 is the model's front end. {SHORT_FORMS}"
+    )
+
+
+def provenance_line(row: RunRow, results: Results) -> None:
+    """Say which run this is, from when, and what it was made with."""
+    with st.expander("Where these numbers come from", icon=":material/fingerprint:"):
+        st.text(f"Run {results.run_id}, made {moment(row.created)}.")
+        st.text(f"Subjects: {', '.join(s for s in results.subjects if s != names.SUBJECT_MEAN)}.")
+        facts = readers.study_facts(row.study)
+        for part, words in (("tune", "Tuned on"), ("validation", "Chosen on"), ("test", "Tested on")):
+            stories = facts.stories.get(part, ())
+            if stories:
+                minutes = facts.minutes.get(part, 0.0)
+                st.text(f"{words} {count(len(stories), 'story', 'stories')} ({minutes:.1f} min): {', '.join(stories)}.")
+        provenance = results.records.get("provenance") or {}
+        st.json(provenance, expanded=1)

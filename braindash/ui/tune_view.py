@@ -1,0 +1,129 @@
+"""The pieces of the Tune page: what to tune on what, what it will cost, and the launch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from braindash.config import TuneConfig, validate
+from braindash.errors import BraindashError
+from braindash.ui import form, links, names, notices, readers, settings
+from braindash.ui.layout import RUNS
+from braindash.ui.text import count, escape, shorten
+
+if TYPE_CHECKING:
+    from braindash.studies.library import StudyEntry
+
+OTHER_MODEL_HELP = "Choose one, or type a hub id such as microsoft/wavlm-base-plus, or the path of a local folder."
+
+
+def earlier_run() -> tuple[TuneConfig | None, str]:
+    """Return the settings of the run that the address names with ``like=``, and that run's id."""
+    like = st.query_params.get("like")
+    if not like:
+        return None, ""
+    try:
+        return readers.store().get(like).config, like
+    except BraindashError as error:
+        notices.mistake(error)
+        return None, ""
+
+
+def no_study() -> None:
+    """Say how to get a study, where the home has none."""
+    st.markdown(
+        "There is no study in this home yet, so there is nothing to tune on. Add one, or build the embedded study:"
+    )
+    st.code("braindash study add table PATH/TO/FOLDER\nbraindash demo", language="bash")
+    st.markdown("`braindash study add table PATH --init` writes a commented example of what a study needs.")
+
+
+def choose_study(entries: list[StudyEntry], start: TuneConfig | None) -> tuple[str, readers.StudyFacts]:
+    """Draw the choice of a study and what is known of it."""
+    titles = {e.id: shorten(e.title or e.id, 60) for e in entries}
+    default = start.study if start else None
+    chosen = links.select("study", "Study", list(titles), default=default, names=titles.__getitem__, persist=True)
+    facts = readers.study_facts(chosen)
+    if facts.problem:
+        st.error(escape(facts.problem), icon=":material/error:")
+        return chosen, facts
+    parts = [f"{count(len(facts.subjects), 'subject')}, TR {facts.tr:g} s"]
+    words = {"tune": "to tune on", "validation": "to choose the epoch on", "test": "held out for testing"}
+    for part, what in words.items():
+        names_of = facts.stories.get(part, ())
+        parts.append(f"{count(len(names_of), 'story', 'stories')} {what} ({facts.minutes.get(part, 0.0):.0f} min)")
+    st.caption(escape("; ".join(parts) + "."))
+    return chosen, facts
+
+
+def choose_model(start: TuneConfig | None) -> str:
+    """Draw the choice of a model; anything may be typed, the server checks it."""
+    known = {m.id: m for m in readers.models()}
+    options = list(known)
+    begin = start.model if start else options[0]
+    if begin not in options:
+        options.append(begin)
+    chosen = st.selectbox(
+        "Speech model",
+        options,
+        index=options.index(begin),
+        accept_new_options=True,
+        key="model",
+        bind="query-params",
+        help=OTHER_MODEL_HELP,
+    )
+    info = known.get(str(chosen))
+    if info is not None and info.problem:
+        st.error(escape(info.problem), icon=":material/error:")
+    elif info is not None:
+        licence = f", licence {info.licence}" if info.licence else ""
+        text = f"{info.family}, {info.n_layers} layers, width {info.width}{licence}. {info.source}"
+        st.caption(escape(shorten(text, 220)))
+    else:
+        st.caption("Not in this home yet\\: it is looked for when you check or launch.")
+    return str(chosen or "")
+
+
+def main_choices(start: TuneConfig | None) -> dict[settings.Path, Any]:
+    """Draw recipe, loss and control; return their values by path."""
+    every = {s.dotted: s for s in settings.settings()}
+    out: dict[settings.Path, Any] = {}
+    for column, name in zip(st.columns(3, gap="medium"), ("recipe", "loss", "control"), strict=True):
+        with column:
+            out[(name,)] = form.linked_choice(every[name], start)
+    return out
+
+
+def build(entered: form.Form) -> TuneConfig | None:
+    """Check what was entered on the server's side; show what is wrong, and return None then."""
+    if entered.mistakes:
+        st.error("Correct the settings that are marked in the form.", icon=":material/error:")
+        return None
+    try:
+        return validate(TuneConfig, entered.mapping(), "This fine-tune")
+    except BraindashError as error:
+        notices.mistake(error)
+        return None
+
+
+def split_note(facts: readers.StudyFacts) -> None:
+    """Say in words what sees which stories."""
+    test = ", ".join(facts.stories.get("test", ()))
+    if test:
+        st.success(
+            f"Held out\\: {escape(shorten(test, 200))}\\. Neither tuning, nor the choice of the epoch, nor the fit "
+            "of the encoding models sees them.",
+            icon=":material/lock:",
+        )
+
+
+def launched_note() -> None:
+    """Point to the run that was launched from this page."""
+    run_id = st.session_state.get("launched")
+    if not run_id:
+        return
+    row = readers.store().row(run_id)
+    with st.container(border=True):
+        st.markdown(f"**Launched.** {escape(names.run(row))}")
+        st.page_link(RUNS.path, label="Watch it", icon=RUNS.icon, query_params={"run": run_id})
