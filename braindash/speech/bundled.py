@@ -89,6 +89,7 @@ def unpack(source: Path, folder: Path) -> None:
     BraindashError
         If the file is not the pinned one, or the disk is full.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     from braindash.speech.ctranslate2 import read_arrays, whisper_tensors
@@ -112,11 +113,11 @@ def unpack(source: Path, folder: Path) -> None:
                 shutil.rmtree(folder)
             with contextlib.suppress(FileExistsError):  # another process was faster; its copy is the same
                 new.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         if folder.is_dir() and _is_whole(folder):
             return
         raise BraindashError(
-            f"{NAME} cannot be unpacked to {folder}: {error.strerror or error}.",
+            f"{NAME} cannot be unpacked to {folder}: {getattr(error, 'strerror', None) or error}.",
             "Make room (80 MB) or choose another home with --home.",
         ) from error
 
