@@ -16,7 +16,8 @@ from braindash.studies.base import PARTS, Finding, Story, Study
 MIN_GAP = (
     10.0  # seconds between segments of different parts: the haemodynamic response outlasts its cause by about this
 )
-MIN_ROWS = 10
+MIN_ROWS = 4  # fewer cannot hold even the usual delays
+FEW_ROWS = 10
 LATE_ROWS = 2.0  # TRs by which a row's centre may lie outside the audio
 UNCOVERED = 30.0  # seconds of audio without rows that are worth a word
 
@@ -144,6 +145,12 @@ def check_times(study: Study, story: str, subject: str) -> Iterator[Finding]:
             "Check first_row, start and stop, or leave the story out.",
         )
         return
+    if len(times) < FEW_ROWS:
+        yield Finding(
+            "warning",
+            f"{where}: {len(times)} response rows are few for a correlation.",
+            "Join short stories, or use longer segments.",
+        )
     early, late = -float(times[0]) / study.tr, (float(times[-1]) - duration) / study.tr
     if max(early, late) > LATE_ROWS:
         side = "after the audio ends" if late >= early else "before the audio starts"

@@ -31,6 +31,8 @@ class StoryRow(BaseModel):
     part: str
     duration_s: float
     n_rows: dict[str, int]  # by subject; a subject that did not hear it is absent
+    first_row_s: float | None  # centre of the earliest and of the latest row, seconds from the story's start
+    last_row_s: float | None
     words: bool
     phones: bool
 
@@ -69,9 +71,11 @@ class StudyReport(BaseModel):
         counts = {p: sum(s.part == p for s in self.stories) for p in PARTS}
         parts = ", ".join(f"{counts[p]} {p} ({seconds[p] / 60:.1f} min)" for p in PARTS)
         out += ["", f"{len(self.stories)} stories: {parts}"]
-        table = [["story", "part", "seconds", "rows", "words", "phones"]]
+        table = [["story", "part", "seconds", "rows", "centred at (s)", "words", "phones"]]
         for s in self.stories:
-            table.append([s.name, s.part, f"{s.duration_s:.1f}", _range(s.n_rows), _yes(s.words), _yes(s.phones)])
+            span = "none" if s.first_row_s is None else f"{s.first_row_s:.2f} to {s.last_row_s:.2f}"
+            row = [s.name, s.part, f"{s.duration_s:.1f}", _range(s.n_rows), span, _yes(s.words), _yes(s.phones)]
+            table.append(row)
         out += _columns(table)
         out += ["", f"{len(self.subjects)} subject{'' if len(self.subjects) == 1 else 's'}"]
         table = [["subject", "stories", "hours", "targets", "NaN", "constant", "ceiling", "cortex"]]
@@ -95,13 +99,16 @@ def check_study(study: Study) -> StudyReport:
     ``error`` finding.
     """
     findings = [FindingRow(level=f.level, what=f.what, remedy=f.remedy, n=f.n) for f in study.check()]
-    rows = {name: _n_rows(study, name) for name in study.stories}
+    times = {name: _row_times(study, name) for name in study.stories}
+    rows = {name: {subject: len(t) for subject, t in found.items()} for name, found in times.items()}
     stories = [
         StoryRow(
             name=name,
             part=s.part,
             duration_s=s.duration,
             n_rows=rows[name],
+            first_row_s=min((float(t[0]) for t in times[name].values() if len(t)), default=None),
+            last_row_s=max((float(t[-1]) for t in times[name].values() if len(t)), default=None),
             words=_has(study, name, "words"),
             phones=_has(study, name, "phones"),
         )
@@ -123,15 +130,15 @@ def check_study(study: Study) -> StudyReport:
     )
 
 
-def _n_rows(study: Study, story: str) -> dict[str, int]:
-    rows = {}
+def _row_times(study: Study, story: str) -> dict[str, np.ndarray]:
+    times = {}
     for subject in study.subjects:
         if story in study.heard(subject):
             try:
-                rows[subject] = len(study.row_times(story, subject))
+                times[subject] = study.row_times(story, subject)
             except BraindashError:
                 continue  # the check has said so
-    return rows
+    return times
 
 
 def _has(study: Study, story: str, what: Literal["words", "phones"]) -> bool:

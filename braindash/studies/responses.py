@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,16 +167,24 @@ class ResponseFile:
 
         names = self.columns or ()
         try:
-            table = pd.read_csv(
-                self.path,
-                sep="," if self.format == ".csv" else "\t",
-                encoding="utf-8-sig",
-                skipinitialspace=True,
-                index_col=False,
-                float_precision="round_trip",
-            )
-        except (ValueError, UnicodeDecodeError) as error:
+            with warnings.catch_warnings():
+                # Lines longer than the header would only be warned about, and cut.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(
+                    self.path,
+                    sep="," if self.format == ".csv" else "\t",
+                    encoding="utf-8-sig",
+                    skipinitialspace=True,
+                    index_col=False,
+                    float_precision="round_trip",
+                )
+        except (ValueError, UnicodeDecodeError, pd.errors.ParserWarning) as error:
             raise self._unreadable("text", error) from None
+        if len(table) != self.shape[0]:
+            raise BraindashError(
+                f"{self.label} has {self.shape[0]} lines below its header but {len(table)} rows of values.",
+                "Write one row a line, without line breaks in cells.",
+            )
         table.columns = pd.Index([str(c).strip() for c in table.columns])
         for name in names:
             if not pd.api.types.is_numeric_dtype(table[name]) or pd.api.types.is_bool_dtype(table[name]):

@@ -21,6 +21,7 @@ from braindash.studies.table_spec import read_spec
 
 NAMES = ["a1", "stg", "ifg"]
 TR = 1.5
+LJSPEECH = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "speech" / "ljspeech"
 N_ROWS = 20  # of 30 s
 PARTS = {"s1": "tune", "s2": "tune", "s3": "validation", "s4": "test"}
 
@@ -162,6 +163,7 @@ def test_report(pristine: Path) -> None:
     assert [r.ceiling for r in report.subjects] == ["given", "given"]
     assert [(s.name, s.part, s.words) for s in report.stories][:2] == [("s1", "tune", True), ("s2", "tune", True)]
     assert report.stories[0].n_rows == {"sub-01": 20, "sub-02": 20}
+    assert (report.stories[0].first_row_s, report.stories[0].last_row_s) == (0.75, 29.25)
     lines = report.lines()
     assert any("Noise, not brains." in line for line in lines)
     assert type(report).model_validate_json(report.model_dump_json()) == report
@@ -227,6 +229,7 @@ def text_with(folder: Path, old: str, new: str) -> int:
         ("id: mini", "id: my study", "id", r"letters, digits, - and _"),
         ("split: validation", "split: valid", r"stories\[2\]\.split", r"'validation' or 'test' \(got 'valid'\)"),
         ("audio: s3.wav", "audoi: s3.wav", r"stories\[2\]\.audoi", r"unknown key\. Did you mean audio"),
+        ("sub-01: sub-01_s3.npy", "1: sub-01_s3.npy", r"stories\[2\]\.responses\.1", r"is read as 1, a number"),
         ("name: s3", "name: 3", r"stories\[2\]\.name", r"is read as 3, a number or yes/no; put it into quotes"),
         ("sub-01_s3.npy", "sub-01_s3.mat", r"stories\[2\]\.responses\.sub-01", r"'sub-01_s3\.mat' is none of \.csv"),
         ("sub-02.hf5:bold/s1", "sub-02.hf5", r"stories\[0\]\.responses\.sub-02", r"needs its dataset"),
@@ -369,6 +372,7 @@ def test_repeats_must_have_the_same_rows(folder: Path) -> None:
         ("1,2,3\n4,5,6\n", r"line 1: there is no header"),
         ("TR,a1,stg,ifg\n0,1,oops,3\n", r"column 'stg' is not numeric \('oops' in line 2\)"),
         ("TR\n0\n", r"no column that is a target"),
+        ("TR,a1,stg,ifg\n0,1,2,3,4\n", r"cannot be read as text"),
         ("TR,a1,stg,ifg\n", r"is empty: 0 rows"),
     ],
 )
@@ -526,6 +530,8 @@ def test_segments_outside_the_audio_or_without_rows(tmp_path: Path) -> None:
         open_table(segmented(tmp_path, [("tune", 150, 300)]))
     study = open_table(segmented(tmp_path, [("tune", 0, 8), *GOOD[1:]]))
     assert any("'s0', subject 'p1': 2 response rows fall in its 8.0 s" in e for e in errors(study))
+    study = open_table(segmented(tmp_path, [("tune", 0, 20), *GOOD[1:]]))
+    assert [f.what for f in study.check() if f.level == "warning" and "8 response rows are few" in f.what]
 
 
 def test_a_story_in_two_parts_is_refused() -> None:
@@ -592,6 +598,41 @@ def test_pycortex_masks(tmp_path: Path) -> None:
     assert any("has 2 voxels, but S1 has 3 targets" in e for e in errors(surface(tmp_path, space, 3)))
     missing = space | {"transform": "other"}
     assert any("no pycortex mask" in e for e in errors(surface(tmp_path, missing, 2)))
+
+
+def test_every_key_is_documented_and_the_examples_are_valid(tmp_path: Path) -> None:
+    import re
+
+    from braindash.studies.table_spec import StorySpec, TableSpec
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "data-contract.md").read_text()
+    for key in (*TableSpec.model_fields, *StorySpec.model_fields):
+        assert re.search(rf"^\| (`\w+`, )*`{key}`", text, re.MULTILINE), key
+    whole = [e for e in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if e.startswith("braindash:")]
+    assert whole
+    for example in whole:
+        (tmp_path / "study.yaml").write_text(example)
+        assert read_spec(tmp_path / "study.yaml").id == "mini"
+
+
+@pytest.mark.skipif(not LJSPEECH.is_dir(), reason="the public-domain clips are not here")
+def test_recorded_clips_go_through(tmp_path: Path) -> None:
+    stories = []
+    for clip, part in (("LJ050-0276", "tune"), ("LJ050-0277", "validation"), ("LJ050-0278", "test")):
+        n = int(soundfile.info(LJSPEECH / f"{clip}.wav").duration / 0.25)
+        np.save(tmp_path / f"{clip}.npy", np.random.default_rng(n).standard_normal((n, 4)))
+        files = {"audio": str(LJSPEECH / f"{clip}.wav"), "textgrid": str(LJSPEECH / f"{clip}.TextGrid")}
+        stories.append({"name": clip, "split": part, **files, "responses": {"e1": f"{clip}.npy"}})
+    spec = {"braindash": 1, "kind": "table", "id": "clips", "signal": "electrodes", "tr": 0.25, "stories": stories}
+    study = open_table(write(tmp_path, spec))
+    report = check_study(study)
+    assert report.ok, report.lines()
+    assert study.signal == "electrodes"
+    assert all(s.words for s in report.stories)
+    for story in study.stories.values():
+        assert story.words is not None
+        assert len(story.words) >= 5
+        assert story.words["offset"].max() <= story.duration + 0.1
 
 
 def test_fingerprint_follows_the_response_files(folder: Path) -> None:
