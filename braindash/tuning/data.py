@@ -139,8 +139,10 @@ class TuningData:
         return Y
 
 
-def select_targets(study: Study, subject: str, config: TuneConfig) -> Selection:
+def select_targets(study: Study, subject: str, config: TuneConfig, *, read: bool = True) -> Selection:
     """Return the targets of ``subject`` in the regions, above the ceiling and usable.
+
+    With ``read=False`` no response is read, and every target counts as usable.
 
     Raises
     ------
@@ -167,7 +169,7 @@ def select_targets(study: Study, subject: str, config: TuneConfig) -> Selection:
         ceilings = tuning_ceilings(study, subject)
         with np.errstate(invalid="ignore"):
             reliable &= ceilings >= config.min_ceiling  # False where there is no ceiling
-    usable = reliable & study.usable(subject)
+    usable = reliable & study.usable(subject) if read else reliable
     selection = Selection(
         index=np.flatnonzero(usable),
         n_all=n_all,

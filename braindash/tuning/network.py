@@ -171,12 +171,12 @@ class Network(nn.Module):
 
     def forward(self, step: Step) -> torch.Tensor:
         """Return the loss of one step, averaged over the subjects."""
-        pooled = dict(step.pooled)
-        if step.states:
-            frames = self.frames(step.states)
-            pooled = {rows: fmap(frames) for rows, fmap in step.maps.items()}
-        # The head and the loss stay in float32 under autocast: they cost nothing and sum over many targets.
-        with torch.autocast(next(self.head.parameters()).device.type, enabled=False):
+        frames = self.frames(step.states) if step.states else None
+        # From the pooling on, float32 also under autocast: it costs nothing and sums over many frames and targets.
+        with torch.autocast(self.head.mean.device.type, enabled=False):
+            pooled = dict(step.pooled)
+            if frames is not None:
+                pooled = {rows: fmap(frames) for rows, fmap in step.maps.items()}
             return self.loss_of(pooled, step.parts)
 
     def loss_of(self, pooled: Mapping[Hashable, torch.Tensor], parts: list[Part]) -> torch.Tensor:

@@ -125,7 +125,8 @@ class PrefixStates:
         """Return the state that enters the first tuned block, and note what else the blocks need."""
         import torch
 
-        with torch.no_grad():
+        # float32 also under autocast: it is computed once, and front ends leave torch on the way.
+        with torch.no_grad(), torch.autocast(self.model.device.type, enabled=False):
             state = self.model.front(self.model.prepare(waves))
             for i in range(self.first_block):
                 state = self.model.block(i, state)
