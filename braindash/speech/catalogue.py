@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from braindash.config import Home
 from braindash.errors import BraindashError
 from braindash.speech import bundled
-from braindash.speech.checkpoint import find_weights, hash_weights, read_checkpoint
+from braindash.speech.checkpoint import hash_weights, read_checkpoint
 from braindash.speech.families import family_class
 from braindash.speech.references import Found, find_model, is_tuned
 
@@ -53,23 +53,22 @@ def describe(ref: str, home: str | Path | Home | None = None) -> ModelInfo:
 
 def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
     if found.tuned is not None:
-        from braindash.speech.tuned import MAX_DEPTH, read_tuned_info
+        from braindash.speech.tuned import MAX_DEPTH, hash_tuned, read_tuned_info, tuned_files
 
-        base_ref = read_tuned_info(found.folder)["base"]
+        info = read_tuned_info(found.folder)
         if depth > MAX_DEPTH:
             raise BraindashError(f"{found.folder} is tuned from itself.", "Correct 'base' in its braindash_model.json.")
-        base = _describe(find_model(base_ref, home), home, depth + 1)
-        stem = "adapter_model" if (found.folder / "adapter_config.json").exists() else "model"
-        files = find_weights(found.folder, stem)
+        base = _describe(find_model(info["base"], home), home, depth + 1)
+        files = tuned_files(found.folder, info)
         return base.model_copy(
             update={
                 "id": found.id,
                 "kind": "tuned",
-                "source": f"{found.source}, from {base_ref} ({base.source})",
+                "source": f"{found.source}, from {info['base']} ({base.source})",
                 "folder": found.folder,
                 "n_bytes": sum(f.stat().st_size for f in files),
-                "weights_hash": "",
-                "base": base_ref,
+                "weights_hash": hash_tuned(base.weights_hash, found.folder, info),
+                "base": info["base"],
             }
         )
     checkpoint = read_checkpoint(found.folder)

@@ -2,7 +2,7 @@
 
 A tuned model's folder (a run's ``model/``) holds ``braindash_model.json`` and either
 ``adapter_model.safetensors`` with ``adapter_config.json`` (PEFT's format) or the encoder's
-whole ``model.safetensors``.
+whole ``model.safetensors``; neither where the recipe was ``head``, which leaves the encoder be.
 """
 
 from __future__ import annotations
@@ -76,9 +76,10 @@ def open_tuned(found: Found, home: Home, depth: int = 0) -> SpeechModel:
             f"Bring back the weights that it was tuned from ({model.source} is what is found now).",
         )
     if (folder / "adapter_config.json").exists():
-        model.weights_hash = _apply_adapter(model, folder)
-    else:
-        model.weights_hash = _apply_weights(model, folder)
+        _apply_adapter(model, folder)
+    elif info.get("recipe") != "head":
+        _apply_weights(model, folder)
+    model.weights_hash = hash_tuned(model.weights_hash, folder, info)
     model.id = found.id
     model.source = f"{found.source}, from {info['base']} ({model.source})"
     return model
@@ -92,7 +93,26 @@ def read_tuned_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _apply_adapter(model: SpeechModel, folder: Path) -> str:
+def tuned_files(folder: Path, info: dict[str, Any]) -> tuple[Path, ...]:
+    """Return the files that hold a tuned encoder's weights; none where only a head was tuned."""
+    if (folder / "adapter_config.json").exists():
+        return find_weights(folder, stem="adapter_model")
+    return () if info.get("recipe") == "head" else find_weights(folder)
+
+
+def hash_tuned(base_hash: str, folder: Path, info: dict[str, Any]) -> str:
+    """Return the weights hash of a tuned model from its base's; the same where only a head was tuned."""
+    files = tuned_files(folder, info)
+    if not files:
+        return base_hash
+    if not (folder / "adapter_config.json").exists():
+        return hash_weights(files)
+    settings = read_json(folder / "adapter_config.json")
+    scale = json.dumps({k: settings.get(k) for k in ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")})
+    return hashlib.sha256(f"{base_hash}\n{hash_weights(files)}\n{scale}".encode()).hexdigest()
+
+
+def _apply_adapter(model: SpeechModel, folder: Path) -> None:
     from peft import LoraConfig, PeftModel
     from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -121,11 +141,9 @@ def _apply_adapter(model: SpeechModel, folder: Path) -> str:
         )
     set_peft_model_state_dict(wrapped, tensors)
     model.encoder = wrapped.merge_and_unload().eval().requires_grad_(False)  # type: ignore[operator]
-    scale = json.dumps({k: settings.get(k) for k in ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")})
-    return hashlib.sha256(f"{model.weights_hash}\n{hash_weights(files)}\n{scale}".encode()).hexdigest()
 
 
-def _apply_weights(model: SpeechModel, folder: Path) -> str:
+def _apply_weights(model: SpeechModel, folder: Path) -> None:
     files = find_weights(folder)
     tensors = _read_all(files)
     own = model.encoder.state_dict()
@@ -136,7 +154,6 @@ def _apply_weights(model: SpeechModel, folder: Path) -> str:
             "Name the base model that they were tuned from.",
         )
     model.encoder.load_state_dict(tensors)
-    return hash_weights(files)
 
 
 def _read_all(files: tuple[Path, ...]) -> dict[str, torch.Tensor]:

@@ -167,7 +167,7 @@ def test_hub_id_is_read_from_the_local_cache(tmp_path: Path, home: Path, monkeyp
 # -- tuned models ------------------------------------------------------------------------------
 
 
-def tune_a_little(base_folder: Path, run: Path, base_ref: str, home: Path) -> np.ndarray:
+def tune_a_little(base_folder: str | Path, run: Path, base_ref: str, home: Path) -> np.ndarray:
     """Write a LoRA-tuned model as a run would; return its last layer."""
     from peft import LoraConfig, get_peft_model
 
@@ -204,6 +204,7 @@ def test_tuned_run_is_base_plus_adapter(home: Path, family: str) -> None:
     assert model.source == f"tuned by the run 20260101-abcd, from base ({pretrained.source})"
     info = describe("20260101-abcd", home)
     assert (info.kind, info.base, info.n_layers) == ("tuned", "base", 3)
+    assert info.weights_hash == model.weights_hash
     assert {m.id for m in list_models(home)} == {"whisper-tiny.en", "base", "20260101-abcd"}
 
 
@@ -219,6 +220,27 @@ def test_tuned_run_with_whole_weights(home: Path) -> None:
     edit_tensors(folder, lambda t: {k: v for k, v in t.items() if "layers.1.attention.q_proj" not in k})
     with pytest.raises(BraindashError, match=r"do not fit.*q_proj"):
         open_model("full", home)
+
+
+def test_tuned_head_leaves_the_encoder_be(home: Path) -> None:
+    base = open_model(save_tiny("hubert", home / "models" / "base"), home)
+    folder = home / "runs" / "head" / "model"
+    folder.mkdir(parents=True)
+    write_tuned_info(folder, base, "base", recipe="head")
+    model = open_model("head", home)
+    assert np.array_equal(model.hidden_states(AUDIO), base.hidden_states(AUDIO))
+    assert model.weights_hash == base.weights_hash == describe("head", home).weights_hash
+    write_tuned_info(folder, base, "base", recipe="lora")
+    with pytest.raises(BraindashError, match=r"holds no model\.safetensors"):
+        open_model("head", home)
+
+
+def test_tuned_run_of_a_tuned_run(home: Path) -> None:
+    folder = save_tiny("wav2vec2", home / "models" / "base")
+    tune_a_little(folder, home / "runs" / "r1", "base", home)
+    expected = tune_a_little("r1", home / "runs" / "r2", "r1", home)
+    assert np.abs(open_model("r2", home).hidden_states(AUDIO) - expected).max() < 1e-4
+    assert open_model("r2", home).source.startswith("tuned by the run r2, from r1 (tuned by the run r1, from base")
 
 
 def test_tuned_run_on_changed_base_is_refused(home: Path) -> None:
