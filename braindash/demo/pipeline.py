@@ -91,7 +91,7 @@ def run_demo(
     with report.step() as tell:
         from braindash.demo.study import build_demo
 
-        build_demo(home, progress=lambda fraction, text="": tell(fraction, text), small=small)
+        build_demo(home, progress=tell, small=small)
 
     settings: dict[str, Any] = {}
     real, control = demo_config(**settings), demo_config(control="block-permuted", **settings)

@@ -28,7 +28,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
     folder = tmp_path_factory.mktemp("alice")
     spec = importlib.util.spec_from_file_location("make_alice", ROOT / "examples" / "alice" / "make_study.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     script.main([str(ALICE), str(folder / "study")])
