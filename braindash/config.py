@@ -101,7 +101,12 @@ class EncodingConfig(_Settings):
         0.1, ge=0, lt=1, description="Targets whose noise ceiling is below this are excluded from r_norm, and counted."
     )
     n_boot: int = Field(1000, ge=100, description="Bootstrap samples behind every standard error.")
-    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the bootstrap.")
+    n_permutations: int = Field(1000, ge=0, description="Block permutations behind every p value; 0: none.")
+    block_trs: int = Field(10, ge=1, description="TRs that a permutation moves together.")
+    fdr: Literal["bh", "by"] = Field(
+        "bh", description="False discovery rate: Benjamini-Hochberg, or Benjamini-Yekutieli."
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the bootstrap and the permutations.")
 
     @field_validator("delays", "alphas")
     @classmethod

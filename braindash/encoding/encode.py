@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from braindash.config import EncodingConfig
+from braindash.encoding._held_out import HeldOut, scoring_units
 from braindash.encoding._responses import Standardised, as_features, usable_targets
 from braindash.encoding.ceiling import excluded_counts, noise_ceiling, normalise, zscored
+from braindash.encoding.inference import fdr
 from braindash.encoding.ridge import StoryRidgeCV
 from braindash.errors import BraindashError
 
@@ -27,8 +28,7 @@ LayerFeatures = Split | Callable[[], Split]
 # progress(done, total, what was just fitted)
 Progress = Callable[[int, int, str], None]
 
-FEWEST_STORIES = 4  # with fewer, test stories are cut into units for intervals
-UNIT_ROWS = 30
+REFERENCE = "pretrained"
 
 
 def encode_subject(
@@ -75,7 +75,11 @@ def encode_subject(
         sums of products of response and prediction, centred by story, from which intervals
         are made. A unit is a test story, or with fewer than 4 of them a stretch of at least
         30 rows; coordinate ``unit_story``. r and r2 are over all test stories joined, each
-        centred. Excluded targets are NaN throughout; ``attrs["excluded"]`` counts them by reason.
+        centred. ``p, q (model, layer, target)``: block permutation test of r > 0 and its false
+        discovery rate over targets; ``p_difference, q_difference``: two-sided test of r against the
+        pretrained model's at the same layer (NaN for the pretrained model and for layers that equal
+        its own). All NaN where the test stories have fewer than 5 blocks.
+        Excluded targets are NaN throughout; ``attrs["excluded"]`` counts them by reason.
 
     Raises
     ------
@@ -108,9 +112,11 @@ def encode_subject(
         raise BraindashError(
             f"No layer is left to evaluate (layers: {config.layers}).", "Choose layers that the models have."
         )
-    units = scoring_units([y.shape[0] for y in test])
+    lengths = [y.shape[0] for y in test]
+    units = scoring_units(lengths)
     out = _empty(jobs, stories, units, n)
     done: dict[str, tuple[str, int]] = {}
+    fits: dict[tuple[str, int], HeldOut] = {}
     for i, (model, layer, source) in enumerate(jobs):
         here = {"model": model, "layer": layer}
         features, held = _features(source, stories)
@@ -118,19 +124,22 @@ def encode_subject(
         if key in done:
             log.info("%s, layer %d equals %s, layer %d: fitted once.", model, layer, *done[key])
             same = {"model": done[key][0], "layer": done[key][1]}
-            for name in ("r", "r2", "alpha", "r_story", "yp", "pp"):
+            for name in ("r", "r2", "alpha", "r_story", "yp", "pp", "p"):
                 out[name].loc[here] = out[name].loc[same].values
+            fits[model, layer] = fits[done[key]]
         else:
             ridge = StoryRidgeCV(
                 config.alphas, select=config.select, device=device, memory_gb=memory_gb, store_coef=False
             )
-            sums = _UnitSums(units, int(ok.sum()))
-            ridge.fit(features, train, test=(held, test), on_block=sums.add)
+            kept = HeldOut(units, lengths, int(ok.sum()), config.n_permutations, config.block_trs, config.seed)
+            ridge.fit(features, train, test=(held, test), on_block=kept.add)
             assert ridge.test_ is not None
-            out["yy"].values[:, ok] = sums.yy
-            _set(out["yp"], here, ok, sums.yp)
-            _set(out["pp"], here, ok, sums.pp)
-            r, r2 = sums.scores()
+            out["yy"].values[:, ok] = kept.yy
+            _set(out["yp"], here, ok, kept.yp)
+            _set(out["pp"], here, ok, kept.pp)
+            _set(out["p"], here, ok, kept.p)
+            fits[model, layer] = kept
+            r, r2 = kept.scores()
             _set(out["r"], here, ok, r)
             _set(out["r2"], here, ok, r2)
             _set(out["alpha"], here, ok, ridge.alpha_)
@@ -140,6 +149,15 @@ def encode_subject(
             done[key] = (model, layer)
         if progress is not None:
             progress(i + 1, len(jobs), f"{model}, layer {layer}")
+
+    for (model, layer), fit in fits.items():
+        here = {"model": model, "layer": layer}
+        out["q"].loc[here] = fdr(out["p"].loc[here].values, config.fdr)
+        other = fits.get((REFERENCE, layer))
+        if model == REFERENCE or other is None or other is fit:
+            continue
+        _set(out["p_difference"], here, ok, fit.against(other))
+        out["q_difference"].loc[here] = fdr(out["p_difference"].loc[here].values, config.fdr)
 
     r_norm, _ = normalise(out["r"].values, ceiling, config.ceiling_threshold)
     out["r_norm"] = (("model", "layer", "target"), r_norm.astype(np.float32))
@@ -153,6 +171,10 @@ def encode_subject(
         "ceiling_threshold": config.ceiling_threshold,
         "cv": "story",
         "select": config.select,
+        "n_permutations": max(f.n_permutations for f in fits.values()),
+        "n_blocks": max(f.n_blocks for f in fits.values()),
+        "block_trs": config.block_trs,
+        "fdr": config.fdr,
     }
     return out.assign_coords(
         subject=("target", np.full(n, subject, dtype=object).astype(str)),
@@ -199,48 +221,6 @@ def predict_targets(
     return out
 
 
-def scoring_units(lengths: Sequence[int]) -> list[list[slice]]:
-    """Return the rows of each scoring unit of every test story.
-
-    A unit is a whole story; where there are fewer than 4 stories, each is cut into
-    as many stretches of at least 30 rows as it has room for.
-    """
-    if len(lengths) >= FEWEST_STORIES:
-        return [[slice(0, n)] for n in lengths]
-    out = []
-    for n in lengths:
-        edges = np.linspace(0, n, max(1, n // UNIT_ROWS) + 1).round().astype(int)
-        out.append([slice(int(a), int(b)) for a, b in itertools.pairwise(edges)])
-    return out
-
-
-class _UnitSums:
-    """Sums of products of response and prediction in every unit, gathered block by block."""
-
-    def __init__(self, units: list[list[slice]], n_targets: int) -> None:
-        self.units = units
-        n_units = sum(len(u) for u in units)
-        self.yp, self.pp, self.yy = (np.zeros((n_units, n_targets)) for _ in range(3))
-
-    def add(self, targets: slice, observed: list[np.ndarray], predicted: list[np.ndarray]) -> None:
-        i = 0
-        for y, p, units in zip(observed, predicted, self.units, strict=True):
-            y = y - y.mean(1, keepdims=True)
-            p = p - p.mean(1, keepdims=True)
-            for rows in units:
-                self.yp[i, targets] = np.vecdot(y[:, rows], p[:, rows])
-                self.pp[i, targets] = np.vecdot(p[:, rows], p[:, rows])
-                self.yy[i, targets] = np.vecdot(y[:, rows], y[:, rows])
-                i += 1
-
-    def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return r and r2 over all units, each (n_targets,)."""
-        yp, yy, pp = self.yp.sum(0), self.yy.sum(0), self.pp.sum(0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            r = np.where(pp > 0, yp / np.sqrt(yy * pp), np.nan)
-        return r, (2 * yp - pp) / yy
-
-
 def _features(source: LayerFeatures, stories: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     train, test = source() if callable(source) else source
     missing = [s for s in stories if s not in test]
@@ -284,6 +264,10 @@ def _empty(jobs: list[tuple[str, int, LayerFeatures]], stories: list[str], units
             "r": (main, blank(*per_layer, n)),
             "r2": (main, blank(*per_layer, n)),
             "alpha": (main, np.full((*per_layer, n), np.nan)),
+            "p": (main, blank(*per_layer, n)),
+            "q": (main, blank(*per_layer, n)),
+            "p_difference": (main, blank(*per_layer, n)),
+            "q_difference": (main, blank(*per_layer, n)),
             "r_story": (("model", "layer", "story", "target"), blank(*per_layer, len(stories), n)),
             "yp": (("model", "layer", "unit", "target"), blank(*per_layer, len(unit_story), n)),
             "pp": (("model", "layer", "unit", "target"), blank(*per_layer, len(unit_story), n)),

@@ -12,7 +12,8 @@ from himalaya.scoring import correlation_score
 from sklearn.model_selection import PredefinedSplit
 
 from braindash.config import EncodingConfig
-from braindash.encoding.encode import encode_subject, predict_targets, scoring_units
+from braindash.encoding._held_out import scoring_units
+from braindash.encoding.encode import encode_subject, predict_targets
 from braindash.errors import BraindashError
 
 LENGTHS = [60, 70, 50, 65]
