@@ -37,21 +37,16 @@ _SULCUS, _GYRUS = 150, 205  # grey levels of the underlay
 class FlatIndex:
     """What lies under each pixel of a subject's flattened cortex, left hemisphere on the left.
 
-    A *cell* is a patch of pixels that always has one colour: a surface point,
-    or, for voxels, a pair of surface point and voxel.
-
     Attributes
     ----------
     key : str
         Names the subject, the transform and the height.
-    pixel_cell : (H, W) int32
-        Cell of each pixel, -1 outside the cortex. Row 0 is the top.
-    cell_point : (n_cells,) int32
-        Point of ``CortexMap.index`` that a cell shows, -1 for none.
-    cell_vertex : (n_cells,) int32
-        Surface point under a cell, left hemisphere first.
-    cell_gyrus : (n_cells,) bool
-        Whether the cell lies on a gyrus (curvature above zero).
+    pixel_vertex : (H, W) int32
+        Surface vertex nearest to each pixel, left hemisphere first; -1 outside the cortex. Row 0 is the top.
+    vertex_point : (n_vertices,) int32
+        Point of ``CortexMap.index`` that a vertex shows, -1 for none: itself, or the voxel that holds it.
+    vertex_gyrus : (n_vertices,) bool
+        Whether the vertex lies on a gyrus (curvature above zero).
     extent : (4,) float64
         Left, right, bottom and top of the picture in the flat surface's mm.
     n_points : int
@@ -64,10 +59,9 @@ class FlatIndex:
     """
 
     key: str
-    pixel_cell: np.ndarray
-    cell_point: np.ndarray
-    cell_vertex: np.ndarray
-    cell_gyrus: np.ndarray
+    pixel_vertex: np.ndarray
+    vertex_point: np.ndarray
+    vertex_gyrus: np.ndarray
     extent: np.ndarray
     n_points: int
     flat_points: np.ndarray
@@ -85,31 +79,31 @@ class FlatIndex:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.pixel_cell.shape[0], self.pixel_cell.shape[1]
+        return self.pixel_vertex.shape[0], self.pixel_vertex.shape[1]
 
     @cached_property
     def mask(self) -> np.ndarray:
         """Pixels that are cortex: (H, W) bool."""
-        return self.pixel_cell >= 0
+        return self.pixel_vertex >= 0
 
     @cached_property
     def point(self) -> np.ndarray:
         """Point of ``CortexMap.index`` under each pixel: (H, W) int32, -1 for none."""
-        return np.append(self.cell_point, np.int32(-1))[self.pixel_cell]
+        return np.append(self.vertex_point, np.int32(-1))[self.pixel_vertex]
 
     def target(self, cortex_map: CortexMap) -> np.ndarray:
         """Return the target that each pixel shows: (H, W) int32, -1 for none."""
-        return np.append(self.cell_target(cortex_map), np.int32(-1))[self.pixel_cell]
+        return np.append(self.vertex_target(cortex_map), np.int32(-1))[self.pixel_vertex]
 
-    def cell_target(self, cortex_map: CortexMap) -> np.ndarray:
-        """Return the target that each cell shows: (n_cells,) int32, -1 for none."""
+    def vertex_target(self, cortex_map: CortexMap) -> np.ndarray:
+        """Return the target that each vertex shows: (n_vertices,) int32, -1 for none."""
         index = np.asarray(cortex_map.index)
         if index.shape != (self.n_points,):
             raise BraindashError(
                 f"The cortex map of space {cortex_map.space!r} has {index.size:,} points, not {self.n_points:,}.",
                 "Give the target at every point of the surface or mask, -1 where there is none.",
             )
-        return np.where(self.cell_point >= 0, index[self.cell_point], -1).astype(np.int32)
+        return np.where(self.vertex_point >= 0, index[self.vertex_point], -1).astype(np.int32)
 
     def to_pixels(self, flat: np.ndarray) -> np.ndarray:
         """Turn points of the flat surface in mm, (n, 2), into pixels (column, row) from the top left."""
@@ -215,8 +209,8 @@ def flatmap_image(
         If the lengths do not fit, or no value is finite and no limits are given.
     """
     flat = flat_index(cortex_map, home, height)
-    table = cell_colours(flat, values, cortex_map, cmap=cmap, vmin=vmin, vmax=vmax, alpha=alpha, curvature=curvature)
-    image = table.view(np.uint32).ravel()[flat.pixel_cell].view(np.uint8).reshape(*flat.shape, 4)
+    table = vertex_colours(flat, values, cortex_map, cmap=cmap, vmin=vmin, vmax=vmax, alpha=alpha, curvature=curvature)
+    image = table.view(np.uint32).ravel()[flat.pixel_vertex].view(np.uint8).reshape(*flat.shape, 4)
     if outlines:
         from braindash.cortex.outlines import overlay
 
@@ -224,7 +218,7 @@ def flatmap_image(
     return image
 
 
-def cell_colours(
+def vertex_colours(
     flat: FlatIndex,
     values: np.ndarray,
     cortex_map: CortexMap,
@@ -235,9 +229,9 @@ def cell_colours(
     alpha: np.ndarray | None = None,
     curvature: bool = True,
 ) -> np.ndarray:
-    """Return the colour of every cell and, last, of what is outside: (n_cells + 1, 4) uint8 RGBA."""
+    """Return the colour of every vertex and, last, of what is outside: (n_vertices + 1, 4) uint8 RGBA."""
     values = np.asarray(values, dtype=np.float64)
-    target = flat.cell_target(cortex_map)
+    target = flat.vertex_target(cortex_map)
     if values.ndim != 1 or not values.size or target.max(initial=-1) >= values.size:
         raise BraindashError(
             f"The cortex map shows target {int(target.max(initial=-1))}, but there are values of shape {values.shape}.",
@@ -259,7 +253,7 @@ def cell_colours(
     top = colour[target]
     table = np.zeros((len(target) + 1, 4), dtype=np.uint8)
     if curvature:
-        grey = np.where(flat.cell_gyrus, _GYRUS, _SULCUS)[:, None]
+        grey = np.where(flat.vertex_gyrus, _GYRUS, _SULCUS)[:, None]
         table[:-1, :3] = np.round(a * top + (1 - a) * grey)
         table[:-1, 3] = 255
     else:
@@ -316,10 +310,9 @@ def _load(home: Home, subject: str, transform: str | None, stamp: str, height: i
             with os.fdopen(handle, "wb") as file:
                 np.savez_compressed(
                     file,
-                    pixel_cell=made.pixel_cell,
-                    cell_point=made.cell_point,
-                    cell_vertex=made.cell_vertex,
-                    cell_gyrus=made.cell_gyrus,
+                    pixel_vertex=made.pixel_vertex,
+                    vertex_point=made.vertex_point,
+                    vertex_gyrus=made.vertex_gyrus,
                     extent=made.extent,
                     n_points=made.n_points,
                     flat_points=made.flat_points,
@@ -356,29 +349,24 @@ def _compute(home: Home, subject: str, transform: str | None, height: int, key: 
         points, triangles = cortex.db.get_surf(subject, "flat", merge=True, nudge=True)
         n_left = len(cortex.db.get_surf(subject, "flat", "lh")[0])
         curvature = np.asarray(cortex.db.get_surfinfo(subject, "curvature").data).ravel()
-        if transform is not None:
-            # one sample half-way between white matter and pia: a pixel then shows one voxel, not a mean of several
-            voxel = _only_column(utils.get_flatcache(subject, transform, height=height, thick=1, depth=0.5))
-            inside = np.asarray(cortex.db.get_mask(subject, transform, "thick"))
-            rank = np.full(inside.size, -1, dtype=np.int32)
-            rank[np.flatnonzero(inside)] = np.arange(inside.sum(), dtype=np.int32)
-            point = np.append(rank, np.int32(-1))[voxel]
-            n_points = int(inside.sum())
-            pairs, cell = np.unique(np.column_stack([vertex, point]), axis=0, return_inverse=True)
-            cell_vertex, cell_point = pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.int32)
-            cell = cell.ravel()
-        else:
+        if transform is None:
             n_points = len(curvature)
-            cell_point = cell_vertex = np.arange(n_points, dtype=np.int32)
-            cell = vertex
+            vertex_point = np.arange(n_points, dtype=np.int32)
+        else:
+            inside = np.asarray(cortex.db.get_mask(subject, transform, "thick"))
+            n_points = int(inside.sum())
+            rank = np.full(inside.size + 1, -1, dtype=np.int32)
+            rank[np.flatnonzero(inside)] = np.arange(n_points, dtype=np.int32)
+            # the voxel half-way between white matter and pia: one voxel a vertex, not a mean of several
+            masks = cortex.get_mapper(subject, transform, "nearest").masks
+            vertex_point = rank[np.concatenate([_only_column(m) for m in masks])]
     columns = np.full(mask.shape, -1, dtype=np.int32)  # pycortex's pictures are (x, y), y upwards
-    columns[mask] = cell
+    columns[mask] = vertex
     return FlatIndex(
         key=key,
-        pixel_cell=np.ascontiguousarray(columns.T[::-1]),
-        cell_point=cell_point,
-        cell_vertex=cell_vertex,
-        cell_gyrus=curvature[cell_vertex] > 0,
+        pixel_vertex=np.ascontiguousarray(columns.T[::-1]),
+        vertex_point=vertex_point,
+        vertex_gyrus=curvature > 0,
         extent=np.asarray(extent, dtype=np.float64),
         n_points=n_points,
         flat_points=np.asarray(points[:, :2], dtype=np.float32),

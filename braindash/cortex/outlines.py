@@ -167,7 +167,7 @@ def region_outlines(flat: FlatIndex, space: str, regions: Regions) -> list[Outli
     letters = flat.shape[0] * _LABEL_HEIGHT * (0.55 if len(masks) > _MANY else 1)
     placed: list[tuple[float, float, float, float]] | None = None if len(masks) > _MANY else []
     step = max(1, flat.shape[0] // 256)
-    coarse = np.append(flat.cell_vertex, np.int32(-1))[flat.pixel_cell[::step, ::step]]
+    coarse = flat.pixel_vertex[::step, ::step]
     on_left = np.arange(flat.n_vertices) < flat.n_left
     anchors: dict[str, list[tuple[float, float]]] = {name: [] for name in regions}
     # the smallest region chooses first: it has the least room

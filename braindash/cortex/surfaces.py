@@ -120,21 +120,16 @@ def pycortex(home: Home) -> Iterator[ModuleType]:
     with _lock, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cortex = _import_pycortex(home)
-        folder = str(filestore(home))
-        colours = _colormap_folder()
-        old = cortex.db.filestore
-        cortex.db.filestore = folder
+        folder = filestore(home)
+        folder.mkdir(parents=True, exist_ok=True)
+        cortex.db.filestore = str(folder)
         cortex.db.reload_subjects()
-        cortex.db.__dict__.pop("_memocache", None)
-        cortex.options.config.set("basic", "filestore", folder)
+        cortex.db.__dict__.pop("_memocache", None)  # surfaces of another filestore's subject of that name
+        cortex.options.config.set("basic", "filestore", str(folder))
         cortex.options.config.remove_option("basic", "cache")
-        if colours is not None:
+        if (colours := _colormap_folder()) is not None:
             cortex.options.config.set("webgl", "colormaps", str(colours))
-        try:
-            yield cortex
-        finally:
-            if old != folder:
-                cortex.db.__dict__.pop("_memocache", None)
+        yield cortex
 
 
 def _import_pycortex(home: Home) -> ModuleType:

@@ -53,6 +53,7 @@ def static_layer_curves(
         Draw a line at zero, for differences.
     """
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
     from matplotlib.ticker import MaxNLocator
 
     require_columns(records, COLUMNS, "A figure of layer curves")
@@ -110,7 +111,7 @@ def static_layer_curves(
         labelcolor=colours.text,
     )
     if title:
-        legend.set_title(title, prop={"size": 13, "weight": "bold"})
+        legend.set_title(title, prop=FontProperties(size=13, weight="bold"))
         legend.get_title().set_color(colours.text)
     figure.supxlabel(LAYER_AXIS + (f"\n{note}" if note else ""), fontsize=10.5, color=colours.text)
     figure.supylabel(y_label, fontsize=10.5, color=colours.text)

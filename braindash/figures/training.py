@@ -87,6 +87,7 @@ def loss_curves(
             mode="lines+markers",
             line={"color": tuned.color(theme), "width": 2.2},
             marker={
+                "opacity": 1,
                 "size": [13 if k == best else 8 for k in e],
                 "symbol": ["star" if k == best else "circle" for k in e],
                 "color": [pre.color(theme) if k == 0 else tuned.color(theme) for k in e],
