@@ -63,10 +63,13 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
     family = family_class(checkpoint.model_type)
     tensors = dict(read_encoder_tensors(checkpoint, family))
     config = _read_config(checkpoint, family)
-    _check_size(checkpoint, family, config, tensors)
+    _check_blocks(checkpoint, family, config, tensors)
     model_class = getattr(importlib.import_module(family.model_module), family.model_class)
     with _quietly():
         try:
+            with torch.device("meta"):
+                wanted = {name: t.shape for name, t in model_class(config).state_dict().items()}
+            _check_shapes(wanted, tensors, model_class.__name__, checkpoint.folder)
             encoder, info = model_class.from_pretrained(
                 None,
                 config=config,
@@ -77,8 +80,9 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
                 attn_implementation=family.attention,
             )
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            cause = " ".join(str(error).split())[:200]
             raise BraindashError(
-                f"{checkpoint.folder} cannot be built as a {family.family} model: {str(error).splitlines()[0]}.",
+                f"{checkpoint.folder} cannot be built as a {family.family} model: {cause}.",
                 "Fetch config.json and the weights again, from the same place.",
             ) from error
     # read anew: the encoder's parameters may be the very tensors that were handed over
@@ -131,15 +135,11 @@ def check_loaded(
         Naming the tensors.
     """
     name = type(encoder).__name__
-    missing = sorted(set(info["missing_keys"]) - UNUSED)
-    unexpected = sorted(set(info["unexpected_keys"]) - UNUSED)
-    mismatched = sorted(f"{k[0]} {tuple(k[1])}, {tuple(k[2])} wanted" for k in info["mismatched_keys"])
-    if missing:
-        raise _misfit(folder, "lacks tensors that a", name, missing)
-    if mismatched:
-        raise _misfit(folder, "holds tensors of another shape than a", name, mismatched)
-    if unexpected:
-        raise _misfit(folder, "holds tensors that a", name, unexpected)
+    reported = sorted(
+        {str(k) for kind in ("missing", "unexpected", "mismatched") for k in info[f"{kind}_keys"]} - UNUSED
+    )
+    if reported:
+        raise _misfit(folder, "could not give every tensor that a", name, reported)
     unproven = {key: value for key, value in encoder.state_dict().items() if key not in UNUSED}
     for key, tensor in in_file:
         if key in unproven and torch.equal(unproven[key].float(), tensor.float()):
@@ -182,28 +182,37 @@ def _read_config(checkpoint: Checkpoint, family: type[SpeechModel]) -> Any:
     return config
 
 
-def _check_size(
+def _check_blocks(
     checkpoint: Checkpoint, family: type[SpeechModel], config: Any, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Refuse a config whose sizes are not those of the weights, before memory is asked for them."""
+    """Refuse a config that counts other blocks than the weights hold, before they are built."""
     blocks = {
         key.split("layers.")[1].split(".")[0] for key in tensors if key.startswith(("layers.", "encoder.layers."))
     }
-    name = family.layers_key
-    said = getattr(config, name)
+    said = getattr(config, family.layers_key)
     if said != len(blocks):
         raise BraindashError(
-            f"{checkpoint.folder / 'config.json'} says {name} {said}, but the weights hold {len(blocks)} blocks.",
+            f"{checkpoint.folder / 'config.json'} says {family.layers_key} {said}, "
+            f"but the weights hold {len(blocks)} blocks.",
             "config.json and the weights do not belong together; fetch both from the same place.",
         )
-    n_held = sum(t.numel() for t in tensors.values())
-    width = int(config.hidden_size)
-    if width * width > n_held:
-        raise BraindashError(
-            f"{checkpoint.folder / 'config.json'} says a width of {width}, more than the weights "
-            f"({n_held:,} numbers) can fill.",
-            "config.json and the weights do not belong together; fetch both from the same place.",
-        )
+
+
+def _check_shapes(wanted: dict[str, torch.Size], tensors: dict[str, torch.Tensor], name: str, folder: Path) -> None:
+    """Refuse weights that are not, tensor by tensor, what the config asks for, before memory is."""
+    missing = sorted(wanted.keys() - tensors.keys() - UNUSED)
+    unexpected = sorted(tensors.keys() - wanted.keys() - UNUSED)
+    shaped = [
+        f"{k} {tuple(tensors[k].shape)}, not {tuple(wanted[k])}"
+        for k in sorted(wanted.keys() & tensors.keys())
+        if wanted[k] != tensors[k].shape
+    ]
+    if shaped:
+        raise _misfit(folder, "holds tensors of another shape than a", name, shaped)
+    if missing:
+        raise _misfit(folder, "lacks tensors that a", name, missing)
+    if unexpected:
+        raise _misfit(folder, "holds tensors that a", name, unexpected)
 
 
 def read_preprocessing(checkpoint: Checkpoint, family: type[SpeechModel]) -> Preprocessing:
