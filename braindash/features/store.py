@@ -190,9 +190,11 @@ def _last_use(folder: Path) -> float:
 
 
 def _hash_audio(study: Study, story: str) -> str:
-    """Hash the audio file's bytes: cheaper than decoding it, and as telling."""
-    path = study.story(story).audio
+    """Hash the audio file's bytes and which part of it is the story: cheaper than decoding it, and as telling."""
+    told = study.story(story)
+    path = told.audio
     if not path.is_file():
         return hashlib.sha256(np.ascontiguousarray(study.audio(story)).tobytes()).hexdigest()
     with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+        whole = hashlib.file_digest(f, "sha256").hexdigest()
+    return whole if told.start == 0 and told.stop is None else f"{whole}[{told.start!r}:{told.stop!r}]"

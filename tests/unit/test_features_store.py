@@ -27,6 +27,8 @@ class TinyStudy:
 
     id = "tiny"
     tr = 1.0
+    start: float = 0.0
+    stop: float | None = None
 
     def __init__(self, folder: Path, first_row: float = 0.5) -> None:
         self.path = folder / "story.wav"
@@ -38,10 +40,11 @@ class TinyStudy:
         soundfile.write(self.path, 0.1 * np.random.default_rng(seed).standard_normal(16000 * 6), 16000)
 
     def story(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(audio=self.path)
+        return SimpleNamespace(audio=self.path, start=self.start, stop=self.stop)
 
     def audio(self, name: str) -> np.ndarray:
-        return soundfile.read(self.path, dtype="float32")[0]
+        stop = None if self.stop is None else int(self.stop * 16000)
+        return soundfile.read(self.path, start=int(self.start * 16000), stop=stop, dtype="float32")[0]
 
     def row_times(self, story: str, subject: str) -> np.ndarray:
         return np.arange(6) * self.tr + self.first_row
@@ -188,3 +191,22 @@ def test_audio_that_is_no_file_is_hashed_by_content(
     for _ in range(2):
         store.get(model, study, "s", "x", WINDOW)
     assert len(runs) == 1
+
+
+def test_two_segments_of_one_file_with_equal_rows_are_two_entries(
+    store: FeatureStore, model: SpeechModel, tmp_path: Path
+) -> None:
+    """Rows are counted from the segment's start, so only the segment itself tells them apart."""
+
+    class Segment(TinyStudy):
+        def row_times(self, story: str, subject: str) -> np.ndarray:
+            return np.arange(3) * self.tr + self.first_row
+
+    first, second = Segment(tmp_path), Segment(tmp_path)
+    first.stop = 3.0
+    second.start, second.stop = 3.0, 6.0
+    a = store.get(model, first, "s", "x", WINDOW)  # type: ignore[arg-type]
+    b = store.get(model, second, "s", "x", WINDOW)  # type: ignore[arg-type]
+    expected = extract(model, second.audio("s"), second.row_times("s", "x"), 1.0, WINDOW)
+    np.testing.assert_allclose(b, expected, atol=1e-6)
+    assert not np.allclose(a, b)
