@@ -92,9 +92,15 @@ class DemoBars(Bar):
 
 def describe(status: Status) -> str:
     """Return what a run does now, in a phrase."""
-    if status.stage == "tuning" and status.step and status.state == "running":
-        return f"tuning, epoch {status.epoch} of {status.n_epochs}, step {status.step} of {status.n_steps}"
-    return status.stage or status.state if status.state == "running" else status.state
+    if status.state != "running":
+        return status.state
+    return ", ".join(filter(None, ("running", status.stage, _where(status))))
+
+
+def _where(status: Status) -> str:
+    if status.stage != "tuning" or not status.step:
+        return ""
+    return f"epoch {status.epoch} of {status.n_epochs}, step {status.step} of {status.n_steps}"
 
 
 def follow(run: Run, poll: float = 0.5) -> Status:
@@ -106,12 +112,10 @@ def follow(run: Run, poll: float = 0.5) -> Status:
             rows, offset = run.metrics_since(offset)
             for row in rows:
                 _tell_row(row, bar)
-            bar.title(status.stage or "queued")
-            what = describe(status)
-            message = status.message or (what if what != status.stage else "")
-            bar.show(status.fraction or 0.0, message, status.eta_s)
             if not status.active:
                 return status
+            bar.title(status.stage or "queued")
+            bar.show(status.fraction or 0.0, status.message or _where(status), status.eta_s)
             time.sleep(poll)
 
 
