@@ -157,13 +157,7 @@ def select_targets(study: Study, subject: str, config: TuneConfig, *, read: bool
 
         inside = np.zeros(n_all, dtype=bool)
         for roi in config.rois:
-            mask = np.asarray(region_mask(table, roi), dtype=bool)
-            if not mask.any():
-                raise BraindashError(
-                    f"Region {roi!r} holds none of the {n_all} targets of subject {subject!r}.",
-                    "Choose another region, or leave rois empty to tune on every target.",
-                )
-            inside |= mask
+            inside |= region_mask(table, roi)  # raises where the region holds no target
     reliable = inside.copy()
     if config.min_ceiling > 0:
         ceilings = tuning_ceilings(study, subject)

@@ -46,7 +46,8 @@ def save_model(folder: Path, prepared: Prepared, head: Head, about: dict[str, An
     """Write the model folder atomically and return it.
 
     ``adapter_config.json`` and ``adapter_model.safetensors`` are PEFT's (recipe
-    lora); ``head.safetensors`` holds the head, its subjects in the metadata.
+    lora); ``head.safetensors`` holds the head, its kind, subjects and delays as
+    JSON in the metadata's ``head``.
 
     Raises
     ------
@@ -62,8 +63,9 @@ def save_model(folder: Path, prepared: Prepared, head: Head, about: dict[str, An
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             prepared.save(temporary, about["base"])
-            metadata = {"subjects": json.dumps(head.subjects), "kind": head.kind, "delays": json.dumps(head.delays)}
-            write_synced(temporary / HEAD_FILE, save(tensors, metadata=metadata))
+            # One key: several would be written in an order that changes from run to run.
+            metadata = json.dumps({"kind": head.kind, "subjects": head.subjects, "delays": head.delays})
+            write_synced(temporary / HEAD_FILE, save(tensors, metadata={"head": metadata}))
             write_synced(temporary / CARD, card(about, model).encode())
             write_synced(temporary / MODEL_FILE, json.dumps(about, indent=1).encode())
             sync_folder(temporary)

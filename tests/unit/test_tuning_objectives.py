@@ -10,7 +10,7 @@ from braindash.errors import BraindashError
 from braindash.tuning.objectives import LOSSES, get_loss, mse, register, spatial
 
 
-@pytest.fixture()
+@pytest.fixture
 def pair() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.standard_normal((7, 11)), rng.standard_normal((7, 11))
