@@ -79,9 +79,8 @@ def test_encoder_equals_ctranslate2(home: Home) -> None:
     expected = np.array(other.encode(ctranslate2.StorageView.from_array(mel.numpy())))
     ours = model.hidden_states(audio, layers=[4])
     assert expected.shape == ours.shape == (1, 1500, 384)
-    # float32 in both, but other kernels and another approximation of GELU
-    assert np.linalg.norm(ours - expected) / np.linalg.norm(expected) < 1e-2
-    assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.9999
+    # the same half-precision weights, float32 arithmetic in both, other kernels: 2e-6 measured
+    assert np.linalg.norm(ours - expected) / np.linalg.norm(expected) < 1e-4
 
 
 def normalise(text: str) -> list[str]:
@@ -133,7 +132,7 @@ def test_transcribes_real_speech(home: Home) -> None:
         n_words += len(normalise(said))
         n_errors += word_errors(normalise(heard), normalise(said))
     assert n_words > 150
-    assert n_errors / n_words < 0.1
+    assert n_errors / n_words < 0.06
 
 
 def test_another_file_is_not_taken_for_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
