@@ -75,7 +75,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             result = get_command(app)(args=args, prog_name="braindash", standalone_mode=False, obj=root)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        what = " ".join(error.format_message().split())
+        what = " ".join(error.format_message().split()) + _value_given(error, before_end)
         verb = " ".join(["braindash", *_verb_of(error)])
         return _complain(root, what, f"See `{verb} --help`.", error.exit_code)
     except BraindashError as error:
@@ -98,6 +98,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _verb_of(error: Exception) -> list[str]:
     context = getattr(error, "ctx", None)
     return context.command_path.split()[1:] if context else []
+
+
+def _value_given(error: Exception, args: Sequence[str]) -> str:
+    """Return " (got 'VALUE')." where an option's value was refused: the parser's own words leave it out."""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for word, following in zip(args, [*args[1:], ""], strict=True):
+            if word == option:
+                return f" (got {following!r})."
+            if word.startswith(f"{option}="):
+                return f" (got {word.partition('=')[2]!r})."
+    return ""
 
 
 def _complain(root: Root, what: str, remedy: str, code: int) -> int:

@@ -262,4 +262,6 @@ def _signed(value: float | None) -> str:
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "–" if low is None or high is None or low != low else f"[{low:+.3f}, {high:+.3f}]"
+    if low is None or high is None or low != low or high != high:
+        return "–"
+    return f"[{low:+.3f}, {high:+.3f}]"
