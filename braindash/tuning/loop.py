@@ -235,7 +235,11 @@ def choose_by(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> Sc
     stories, data = session.stories, session.data
     if not session.network.frozen:
         return fresh_ridge(
-            lambda story, s: pooled[story, stories.rows_of(story, s)], stories.rows_of, data, session.config
+            lambda story, s: pooled[story, stories.rows_of(story, s)],
+            stories.rows_of,
+            data,
+            session.config,
+            session.accelerator.device.type,
         )
     from braindash.encoding.scoring import correlation
 

@@ -33,6 +33,7 @@ def fresh_ridge(
     rows_of: Callable[[str, str], Hashable],
     data: TuningData,
     config: TuneConfig,
+    device: str,
 ) -> Score:
     """Fit ridge to frozen features of the tuning stories and score the validation stories.
 
@@ -47,6 +48,9 @@ def fresh_ridge(
         ``rows_of(story, subject)``: equal for subjects whose rows lie at the same times.
     data : TuningData
     config : TuneConfig
+    device : str
+        Type of the device that trains. On a CPU the solver is always the same one (and not the
+        faster of two as measured then), so that a resumed run repeats every digit.
     """
     from braindash.encoding.ridge import StoryRidgeCV
     from braindash.encoding.scoring import correlation
@@ -73,7 +77,7 @@ def fresh_ridge(
             ]
 
         X, Y = at_least_two(designs(data.tune[first]), responses(data.tune[first]))
-        ridge = StoryRidgeCV(config.encoding.alphas).fit(X, Y)
+        ridge = StoryRidgeCV(config.encoding.alphas, device="cuda" if device == "cuda" else "numpy").fit(X, Y)
         predicted = np.concatenate([ridge.predict(x) for x in designs(data.validation[first])])
         r = correlation(np.concatenate(responses(data.validation[first])), predicted)
         at = 0

@@ -249,6 +249,15 @@ def test_every_head_trains_under_every_recipe(model: SpeechModel, tmp_path: Path
     assert (result.model_dir / "adapter_model.safetensors").exists() == (recipe == "lora")
 
 
+def test_a_tuned_head_leaves_the_model_its_base_when_opened(folder: Path, tmp_path: Path) -> None:
+    base = open_model(str(folder))
+    go(base, tmp_path, settings(model=str(folder), recipe="head"))
+    opened = open_model(str(tmp_path))
+    assert opened.weights_hash == base.weights_hash
+    audio = SmallStudy().audio("s0")
+    assert np.array_equal(opened.hidden_states(audio), base.hidden_states(audio))
+
+
 @pytest.mark.parametrize("family", ["wavlm", "wav2vec2", "moonshine"])
 def test_adapters_of_other_families_get_gradients_and_reload(family: str, tmp_path: Path) -> None:
     base = save_tiny(family, tmp_path / "base")
