@@ -86,6 +86,9 @@ C = TypeVar("C", bound=_Settings)
 
 PAPER_WINDOW = WindowConfig(context=16.0, stride=0.1, readout="last")
 DEFAULT_DELAYS = (1, 2, 3, 4)
+DEFAULT_LAGS = (0.0, 0.4)  # seconds
+DEFAULT_LAG_STEP = 0.02  # seconds: from frame to frame of most speech models
+DEFAULT_BLOCK = 10  # TRs
 DEFAULT_ALPHAS = tuple(float(10**e) for e in [x / 2 for x in range(0, 15)])  # 1 … 1e7
 
 
@@ -94,6 +97,13 @@ class EncodingConfig(_Settings):
 
     window: WindowConfig = WindowConfig()
     delays: tuple[int, ...] = Field(DEFAULT_DELAYS, description="FIR delays, in TRs.")
+    lags: tuple[float, float] = Field(
+        DEFAULT_LAGS, description="First and last lag of the response behind the sound, for electrodes."
+    )
+    lag_step: float = Field(DEFAULT_LAG_STEP, gt=0, le=1, description="From lag to lag, for electrodes.")
+    lag_components: int | None = Field(
+        64, ge=1, description="Principal components of a layer that are lagged, for electrodes; None: the whole layer."
+    )
     alphas: tuple[float, ...] = Field(DEFAULT_ALPHAS, description="Ridge penalties tried (added to X'X).")
     select: Literal["r", "r2"] = Field("r", description="Score that chooses the penalty.")
     layers: tuple[int, ...] | None = Field(None, description="Layers to evaluate; all when empty.")
@@ -102,7 +112,7 @@ class EncodingConfig(_Settings):
     )
     n_boot: int = Field(1000, ge=100, description="Bootstrap samples behind every standard error.")
     n_permutations: int = Field(1000, ge=0, description="Block permutations behind every p value; 0: none.")
-    block_trs: int = Field(10, ge=1, description="TRs that a permutation moves together.")
+    block_trs: int = Field(DEFAULT_BLOCK, ge=1, description="TRs that a permutation moves together.")
     fdr: Literal["bh", "by"] = Field(
         "bh", description="False discovery rate: Benjamini-Hochberg, or Benjamini-Yekutieli."
     )
@@ -113,6 +123,13 @@ class EncodingConfig(_Settings):
     def _not_empty(cls, v: tuple[Any, ...]) -> tuple[Any, ...]:
         if not v:
             raise ValueError("needs at least one value")
+        return v
+
+    @field_validator("lags")
+    @classmethod
+    def _in_order(cls, v: tuple[float, float]) -> tuple[float, float]:
+        if not -5 <= v[0] <= v[1] <= 5:
+            raise ValueError("give the first and the last lag in seconds, between -5 and 5")
         return v
 
 
@@ -163,7 +180,7 @@ class TuneConfig(_Settings):
     control: Literal["none", "block-permuted"] = Field(
         "none", description="none: the real responses; block-permuted: the same responses in shuffled blocks of TRs."
     )
-    permute_block: int = Field(10, ge=1, description="TRs in a permuted block (control block-permuted).")
+    permute_block: int = Field(DEFAULT_BLOCK, ge=1, description="TRs in a permuted block (control block-permuted).")
     rois: tuple[str, ...] = Field((), description="Regions tuned on; empty: every target.")
     min_ceiling: float = Field(0.0, ge=0, lt=1, description="Only targets with at least this noise ceiling.")
     layer: int | None = Field(None, ge=1, description="Hidden state that feeds the head; None: the last.")

@@ -22,17 +22,17 @@ CHUNK = 4096  # targets tested together; fixed, so that p values do not depend o
 SAMPLED = 512  # targets whose predictions are kept for the memory of a difference
 
 
-def scoring_units(lengths: Sequence[int]) -> list[list[slice]]:
+def scoring_units(lengths: Sequence[int], unit_rows: int = UNIT_ROWS) -> list[list[slice]]:
     """Return the rows of each scoring unit of every test story.
 
     A unit is a whole story; where there are fewer than 4 stories, each is cut into
-    as many stretches of at least 30 rows as it has room for.
+    as many stretches of at least ``unit_rows`` rows as it has room for.
     """
     if len(lengths) >= FEWEST_STORIES:
         return [[slice(0, n)] for n in lengths]
     out = []
     for n in lengths:
-        edges = np.linspace(0, n, max(1, n // UNIT_ROWS) + 1).round().astype(int)
+        edges = np.linspace(0, n, max(1, n // unit_rows) + 1).round().astype(int)
         out.append([slice(int(a), int(b)) for a, b in itertools.pairwise(edges)])
     return out
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from braindash.config import EncodingConfig
-from braindash.encoding._held_out import HeldOut, scoring_units
+from braindash.encoding._held_out import UNIT_ROWS, HeldOut, scoring_units
 from braindash.encoding._responses import Standardised, as_features, usable_targets
 from braindash.encoding.ceiling import excluded_counts, noise_ceiling, normalise, zscored
 from braindash.encoding.inference import fdr
@@ -43,6 +43,7 @@ def encode_subject(
     usable: np.ndarray | None = None,
     device: str = "auto",
     memory_gb: float = 3.0,
+    unit_rows: int = UNIT_ROWS,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Fit every layer of every model to one subject and score it on the test stories.
@@ -64,6 +65,8 @@ def encode_subject(
         Gives the noise ceiling (Schoppe) where ``targets`` has none.
     usable : (n_targets,) bool, optional
         Targets to fit, as from ``Study.usable``; found from the responses if not given.
+    unit_rows : int
+        Rows of a stretch that intervals are made over where test stories are few.
     progress : callable, optional
         ``progress(done, total, "pretrained, layer 3")``.
 
@@ -74,7 +77,7 @@ def encode_subject(
         ``noise_ceiling (target)``; and ``yp, pp (model, layer, unit, target)``, ``yy (unit, target)``:
         sums of products of response and prediction, centred by story, from which intervals
         are made. A unit is a test story, or with fewer than 4 of them a stretch of at least
-        30 rows; coordinate ``unit_story``. r and r2 are over all test stories joined, each
+        ``unit_rows`` rows; coordinate ``unit_story``. r and r2 are over all test stories joined, each
         centred. ``p, q (model, layer, target)``: block permutation test of r > 0 and its false
         discovery rate over targets; ``p_difference, q_difference``: two-sided test of r against the
         pretrained model's at the same layer (NaN for the pretrained model and for layers that equal
@@ -113,7 +116,7 @@ def encode_subject(
             f"No layer is left to evaluate (layers: {config.layers}).", "Choose layers that the models have."
         )
     lengths = [y.shape[0] for y in test]
-    units = scoring_units(lengths)
+    units = scoring_units(lengths, unit_rows)
     out = _empty(jobs, stories, units, n)
     done: dict[str, tuple[str, int]] = {}
     fits: dict[tuple[str, int], HeldOut] = {}

@@ -9,6 +9,15 @@ on its whole window, so windows are the definition of the features, not a detail
   least one) share a window of ``context`` seconds that ends where the last of them ends; a row is the
   mean of the frames whose centre lies in it.
 
+Rows of electrodes come as fast as frames or faster (every 5 to 20 ms; frames mostly every 20). Where a
+row is shorter than two frames, nothing is averaged:
+
+- ``tr_mean``: a row is interpolated linearly between the two frames of its window around its centre (the
+  nearest frame before the first and after the last). Its window reaches up to ``stride`` seconds past it,
+  so it is not causal; its time is exact.
+- ``last`` / ``mean``: a row takes the latest window that ends by its centre, so it holds no sound after it
+  (rows before the first window's end take that window). It is up to ``stride`` old: choose 0.02 s or less.
+
 At a story's start windows are shorter instead of padded. Rows that reach past the audio are
 computed from silence there, and their number is logged (``count_padded_rows``).
 """
@@ -22,6 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from braindash.config import WindowConfig
 from braindash.errors import BraindashError
@@ -106,7 +116,7 @@ def extract(
         return _run(model, audio, plan, wanted, len(times), times, tr, window, batch_size, progress)
     plan, ends = plan_strides(model, len(audio), times, tr, window)
     values = _run(model, audio, plan, wanted, len(plan), times, tr, window, batch_size, progress)
-    matrix = lanczos_matrix(ends, times, cutoff=min(1 / tr, 1 / window.stride))
+    matrix = stride_weights(model, ends, times, tr, window)
     return np.stack([np.asarray(matrix @ layer, dtype=np.float32) for layer in values])
 
 
@@ -157,19 +167,50 @@ def plan_strides(
     return windows, ends
 
 
+def is_fast(model: SpeechModel, tr: float) -> bool:
+    """Say whether rows are shorter than two frames, so that frames are interpolated and not averaged."""
+    return tr < 2 * model.frame_period - 1e-9
+
+
+def stride_weights(
+    model: SpeechModel, ends: np.ndarray, times: np.ndarray, tr: float, window: WindowConfig
+) -> sparse.csr_array:
+    """Return what takes windows to rows (readouts ``last``, ``mean``): (n_rows, n_windows), rows sum to 1."""
+    if not is_fast(model, tr):
+        return lanczos_matrix(ends, times, cutoff=min(1 / tr, 1 / window.stride))
+    latest = np.maximum(np.searchsorted(ends, times + 1e-9, side="right") - 1, 0)
+    ones = np.ones(len(times), dtype=np.float32)
+    return sparse.csr_array((ones, (np.arange(len(times)), latest)), shape=(len(times), len(ends)))
+
+
 def row_weights(model: SpeechModel, window: Window, times: np.ndarray, tr: float) -> np.ndarray:
     """Return what takes a window's frames to its rows: (n_rows, n_frames) float32, rows sum to 1.
 
     A row in which no frame is centred (it can only be one at a window's edge)
-    takes the nearest frame.
+    takes the nearest frame. Rows shorter than two frames are interpolated.
     """
     frames = window.start / model.sample_rate + model.frame_times(window.stop - window.start)
     centres = times[window.first : window.last, None]
+    if is_fast(model, tr):
+        return _interpolation(frames, centres[:, 0])
     # a nanosecond keeps a frame on the boundary in the later row whatever the rounding
     inside = (frames >= centres - tr / 2 - 1e-9) & (frames < centres + tr / 2 - 1e-9)
     for row in np.flatnonzero(~inside.any(axis=1)):
         inside[row, np.abs(frames - centres[row]).argmin()] = True
     return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _interpolation(frames: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return linear interpolation from frames to rows, held at both ends: (n_rows, n_frames) float32."""
+    weights = np.zeros((len(centres), len(frames)), dtype=np.float32)
+    rows = np.arange(len(centres))
+    place = np.interp(centres, frames, np.arange(len(frames)))
+    before = np.minimum(place.astype(int), len(frames) - 1)
+    after = np.minimum(before + 1, len(frames) - 1)
+    share = (place - before).astype(np.float32)
+    weights[rows, before] = 1 - share
+    weights[rows, after] += share
+    return weights
 
 
 def _run(
@@ -236,9 +277,8 @@ def check_windows(model: SpeechModel, audio: np.ndarray, times: np.ndarray, tr: 
             f"A context of {window.context:g} s is longer than {model.id} can take.",
             f"Set context to at most {model.max_samples / model.sample_rate:g} s.",
         )
-    if window.readout == "tr_mean" and not model.frame_period <= tr <= window.context:
+    if window.readout == "tr_mean" and tr > window.context:
         raise BraindashError(
-            f"Readout tr_mean needs rows of at least a frame ({model.frame_period * 1000:g} ms) and at most the "
-            f"context ({window.context:g} s); a row is {tr:g} s.",
+            f"Readout tr_mean needs rows of at most the context ({window.context:g} s); a row is {tr:g} s.",
             "Use readout 'last', or change context.",
         )

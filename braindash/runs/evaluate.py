@@ -247,7 +247,9 @@ def encode_one(
 ) -> xr.Dataset:
     """Encode one subject with every layer of every model: see `encode_subject`."""
     from braindash.encoding.encode import encode_subject
+    from braindash.features.lags import for_signal, story_designs, unit_rows
 
+    settings = for_signal(settings, study.signal, study.tr)
     train = [*study.stories_of("tune", subject), *study.stories_of("validation", subject)]
     test = list(study.stories_of("test", subject))
     study.split.refuse_test(train, "Fitting the encoding model")
@@ -259,12 +261,9 @@ def encode_one(
 
     def source(model: SpeechModel, layer: int) -> Callable[[], tuple[list[np.ndarray], dict[str, np.ndarray]]]:
         def read(story: str) -> np.ndarray:
-            from braindash.features.design import delay, zscore
+            return np.asarray(store.get(model, study, story, subject, settings.window, layers=(layer,))[0])
 
-            states = store.get(model, study, story, subject, settings.window, layers=(layer,))
-            return delay(zscore(np.asarray(states[0])), settings.delays)
-
-        return lambda: ([read(s) for s in train], {s: read(s) for s in test})
+        return lambda: story_designs(read, train, test, settings)
 
     features = {
         name: {
@@ -285,6 +284,7 @@ def encode_one(
         subject=subject,
         repeats=with_repeats or None,
         usable=study.usable(subject),
+        unit_rows=unit_rows(settings, study.signal),
         progress=progress,
     )
 

@@ -78,7 +78,6 @@ def plan_story(model: SpeechModel, audio: np.ndarray, times: np.ndarray, tr: flo
         If the window does not fit the model or the TR, or the audio is empty or not finite.
     """
     from braindash.features import windows as w
-    from braindash.features.resample import lanczos_matrix
 
     w.check_windows(model, audio, times, tr, window)
     rows, columns, frames, weights = [], [], [], []
@@ -93,7 +92,7 @@ def plan_story(model: SpeechModel, audio: np.ndarray, times: np.ndarray, tr: flo
             weights.append(matrix[r, f])
     else:
         planned, ends = w.plan_strides(model, len(audio), times, tr, window)
-        resample = lanczos_matrix(ends, times, cutoff=min(1 / tr, 1 / window.stride)).tocoo()
+        resample = w.stride_weights(model, ends, times, tr, window).tocoo()
         for r, k, weight in zip(resample.row, resample.col, resample.data, strict=True):
             n = model.n_frames(planned[k].stop - planned[k].start)
             read = np.arange(n - 1, n) if window.readout == "last" else np.arange(n)

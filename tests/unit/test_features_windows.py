@@ -199,7 +199,6 @@ def test_short_rows_take_the_nearest_frame(model: SpeechModel) -> None:
         (np.full(32000, np.nan, np.float32), 1.0, WindowConfig(context=4, stride=4), "not finite"),
         (noise(4), 1.0, WindowConfig(context=31, stride=4), r"31 s is longer.*30 s"),
         (noise(4), 8.0, WindowConfig(context=4, stride=4), r"a row is 8 s"),
-        (noise(4), 0.01, WindowConfig(context=4, stride=4), r"20 ms"),
     ],
 )
 def test_refusals(whisper: SpeechModel, audio: np.ndarray, tr: float, config: WindowConfig, message: str) -> None:
@@ -216,3 +215,52 @@ def test_no_file_is_written(model: SpeechModel, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     extract(model, noise(2), np.array([0.5, 1.5]), 1.0, WindowConfig(context=2, stride=2))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("rate", [50, 64, 100, 200])
+@pytest.mark.parametrize("which", ["model", "whisper"])
+def test_fast_rows_are_interpolated_between_frames(which: str, rate: int, request: pytest.FixtureRequest) -> None:
+    model = request.getfixturevalue(which)
+    audio, tr = noise(3), 1 / rate
+    times = (np.arange(3 * rate) + 0.5) * tr
+    got = extract(model, audio, times, tr, WindowConfig(context=1.5, stride=1.5), layers=[3])[0]
+    expected = np.empty_like(got)
+    half = len(times) // 2
+    for first, rows in ((0, slice(0, half)), (1.5, slice(half, None))):
+        begin = round(first * 16000)
+        states = model.hidden_states(audio[begin : begin + 24000], layers=[3])[0]
+        centres = first + model.frame_times(24000)
+        for column in range(states.shape[1]):
+            expected[rows, column] = np.interp(times[rows], centres, states[:, column])
+    assert np.abs(got - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("rate", [50, 100, 200])
+def test_fast_rows_carry_their_own_time(model: SpeechModel, rate: int) -> None:
+    """Frames that hold their own centre give rows that hold theirs: half a row off would fail."""
+    times = (np.arange(rate) + 0.5) / rate + 7.0
+    window = Window(7 * 16000, 8 * 16000, 0, rate)
+    frames = 7.0 + model.frame_times(16000)
+    weights = row_weights(model, window, times, 1 / rate)
+    inside = (times >= frames[0]) & (times <= frames[-1])
+    assert inside.mean() > 0.9
+    assert np.abs(weights @ frames - times)[inside].max() < 1e-5
+    assert np.allclose(weights.sum(axis=1), 1)
+    assert np.allclose(weights[-1] @ frames, frames[-1])
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_fast_rows_of_strided_windows_hold_no_later_sound(model: SpeechModel, readout: str) -> None:
+    """With tr_mean a row's window goes on after it; with last and mean it ends by the row's centre."""
+    times = (np.arange(200) + 0.5) * 0.01
+    quiet = 0.01 * noise(2)
+    loud = quiet.copy()
+    loud[16000:] += noise(1, 1)
+    config = WindowConfig(context=0.5, stride=0.05, readout=readout)
+    a, b = (extract(model, x, times, 0.01, config, layers=[3])[0] for x in (quiet, loud))
+    change = np.abs(b - a).max(axis=1)
+    assert change[times <= 1.0].max() == 0
+    assert change[times > 1.06].min() > 0
+    both = WindowConfig(context=2, stride=2)
+    a, b = (extract(model, x, times, 0.01, both, layers=[3])[0] for x in (quiet, loud))
+    assert np.abs(b - a).max(axis=1)[times <= 1.0].max() > 0
