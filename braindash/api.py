@@ -100,7 +100,5 @@ def evaluate(run: Run | str, *, home: Home | str | os.PathLike[str] | None = Non
 
 
 def _id(thing: Any) -> str:
-    """Return what a study or model goes by; a local model's folder rather than its bare name."""
-    if isinstance(thing, str):
-        return thing
-    return str(thing.id)
+    """Return what opens a study or a model again."""
+    return thing if isinstance(thing, str) else str(getattr(thing, "ref", "") or thing.id)

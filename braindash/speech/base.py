@@ -79,6 +79,7 @@ class SpeechModel(ABC):
     normalises: ClassVar[bool] = True  # what do_normalize is when that file does not say
     sample_rate: int = SAMPLE_RATE
     frame_period: float
+    ref: str = ""  # what opens it again: the name that open_model was given, a folder's absolute path
     min_samples: int  # shortest waveform that gives a frame
     max_samples: int | None = None  # longest waveform the model can take
 

@@ -54,8 +54,12 @@ def open_model(ref: str | Path, home: str | Path | Home | None = None) -> Speech
     if found.tuned is not None:
         from braindash.speech.tuned import open_tuned
 
-        return open_tuned(found, where)
-    return load_checkpoint(read_checkpoint(found.folder), found)
+        model = open_tuned(found, where)
+    else:
+        model = load_checkpoint(read_checkpoint(found.folder), found)
+    path = Path(ref).expanduser()
+    model.ref = str(path.resolve()) if found.id != str(ref) and path.is_dir() else str(ref)
+    return model
 
 
 def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
