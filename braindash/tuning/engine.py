@@ -104,6 +104,7 @@ def tune(
     """
     import torch
 
+    from braindash.features.lags import tuning_for_signal
     from braindash.tuning import loop
     from braindash.tuning.checkpoints import read_newest
     from braindash.tuning.data import TuningData
@@ -118,6 +119,7 @@ def tune(
     def log(text: str, **more: Any) -> None:
         progress({"kind": "log", "text": text, **more})
 
+    config = tuning_for_signal(config, study.signal, study.tr)
     layer = resolve_layer(model, config)
     loss = get_loss(config.loss)
     recipe = get_recipe(config.recipe)
@@ -140,7 +142,8 @@ def tune(
         checkpoint = read_newest(folder, log)
         check_same_run(checkpoint, identity)
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        for old in (folder, workspace / MODEL):
+            shutil.rmtree(old, ignore_errors=True)
 
     home = model.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -208,8 +211,13 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
 
     stories, data, head, config = session.stories, session.data, session.network.head, session.config
     began = time.perf_counter()
+
+    def before(story: str) -> None:
+        session.between()
+        log(f"Pretrained features: story {stories.names.index(story) + 1} of {len(stories.names)}, {story}.")
+
     with session.accelerator.autocast():
-        pooled = stories.all_pooled(session.network, session.between)
+        pooled = session.pretrained = stories.all_pooled(session.network, before)
     tuned = {(story, stories.rows_of(story, s)) for s in data.subjects for story in data.tune[s]}
     rows = np.concatenate([pooled[key] for key in sorted(tuned)]).astype(np.float64)
     head.set_statistics(torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(rows.std(axis=0)).float())

@@ -56,6 +56,7 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     import psutil
     import torch
 
+    from braindash.features.lags import tuning_for_signal
     from braindash.tuning.device import choose_device, choose_precision, make_accelerator
     from braindash.tuning.heads import build_head
     from braindash.tuning.loop import make_optimiser
@@ -66,6 +67,7 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     from braindash.tuning.schedule import make_items
     from braindash.tuning.stories import Stories
 
+    config = tuning_for_signal(config, study.signal, study.tr)
     layer = resolve_layer(model, config)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)

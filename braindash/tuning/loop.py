@@ -76,6 +76,7 @@ class Session:
     report: Report
     should_stop: Callable[[], bool]
     saved: str = ""  # name of the checkpoint that holds the position
+    pretrained: dict[tuple[str, str], np.ndarray] | None = None  # pooled rows of every story before the first step
 
     def between(self) -> None:
         """Leave off here if the caller asked to."""
@@ -190,8 +191,10 @@ def validate(session: Session, at: Position, epoch: int) -> None:
     """
     network, data = session.network, session.data
     network.set_training(False)
-    with session.accelerator.autocast():
-        pooled = session.stories.all_pooled(network, session.between)
+    pooled, session.pretrained = session.pretrained, None
+    if pooled is None:
+        with session.accelerator.autocast():
+            pooled = session.stories.all_pooled(network, lambda story: session.between())
     loss = validation_loss(session, pooled)
     score = choose_by(session, pooled)
     best = epoch > 0 and (at.best_r is None or score.r > at.best_r)

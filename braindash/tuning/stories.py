@@ -15,6 +15,7 @@ from braindash.tuning.data import TuningData
 from braindash.tuning.network import FrameMap, Network, Part, Step
 from braindash.tuning.pooling import Plan, plan_story
 from braindash.tuning.prefix import PrefixStates, Span, budgets
+from braindash.tuning.recipes import resolve_layer
 from braindash.tuning.schedule import Item, make_items
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Stories:
                 if (story, key) not in self._plans:
                     self._plans[story, key] = plan_story(model, audio, times, data.study.tr, config.window)
         spans = {s: sorted({w for (t, _), p in self._plans.items() if t == s for w in p.spans}) for s in self.names}
-        memory, disk = budgets(cache)
+        # Where no block is tuned each story is read once, and its pooled rows are kept instead.
+        memory, disk = (0, 0) if first_block == resolve_layer(model, config) else budgets(cache)
         self.prefix = PrefixStates(model, first_block, spans, data.study.audio, cache, memory=memory, disk=disk)
         self._maps: dict[tuple[object, ...], FrameMap] = {}
         self._frozen: dict[tuple[str, str], torch.Tensor] = {}
@@ -126,11 +128,11 @@ class Stories:
             self._frozen.update({(story, k): v for k, v in out.items()})
         return out
 
-    def all_pooled(self, network: Network, between: Callable[[], None]) -> dict[tuple[str, str], np.ndarray]:
-        """Return `pooled` of every story by (story, rows key), as arrays; ``between`` is called before each story."""
+    def all_pooled(self, network: Network, before: Callable[[str], None]) -> dict[tuple[str, str], np.ndarray]:
+        """Return `pooled` of every story by (story, rows key), as arrays; ``before`` is called ahead of each story."""
         out = {}
         for story in self.names:
-            between()
+            before(story)
             for key, rows in self.pooled(story, network).items():
                 out[story, key] = rows.cpu().numpy()
         return out

@@ -37,7 +37,8 @@ def fresh_ridge(
 ) -> Score:
     """Fit ridge to frozen features of the tuning stories and score the validation stories.
 
-    Features are z-scored per story and delayed per story (``config.encoding.delays``);
+    Features are z-scored per story and delayed per story (``config.encoding.delays``; for electrodes
+    reduced and lagged, as the final evaluation does);
     the penalty is chosen per target on the tuning stories, one story left out at a time.
 
     Parameters
@@ -54,7 +55,9 @@ def fresh_ridge(
     """
     from braindash.encoding.ridge import StoryRidgeCV
     from braindash.encoding.scoring import correlation
+    from braindash.features.lags import for_signal, story_designs
 
+    settings = for_signal(config.encoding, data.study.signal, data.study.tr)
     # Subjects with the same stories and rows share one decomposition.
     groups: dict[Hashable, list[str]] = {}
     for s in data.subjects:
@@ -66,8 +69,8 @@ def fresh_ridge(
         first = members[0]
         chosen = {s: sampled(data.n_targets[s]) for s in members}
 
-        def designs(stories: tuple[str, ...], subject: str = first) -> list[np.ndarray]:
-            return [design(pooled(story, subject), config) for story in stories]
+        def read(story: str, subject: str = first) -> np.ndarray:
+            return pooled(story, subject)
 
         def responses(
             stories: tuple[str, ...], subjects: list[str] = members, index: Mapping[str, np.ndarray] = chosen
@@ -76,9 +79,10 @@ def fresh_ridge(
                 np.concatenate([data.responses(story, s)[:, index[s]] for s in subjects], axis=1) for story in stories
             ]
 
-        X, Y = at_least_two(designs(data.tune[first]), responses(data.tune[first]))
+        train, held = story_designs(read, data.tune[first], data.validation[first], settings)
+        X, Y = at_least_two(train, responses(data.tune[first]))
         ridge = StoryRidgeCV(config.encoding.alphas, device="cuda" if device == "cuda" else "numpy").fit(X, Y)
-        predicted = np.concatenate([ridge.predict(x) for x in designs(data.validation[first])])
+        predicted = np.concatenate([ridge.predict(held[story]) for story in data.validation[first]])
         r = correlation(np.concatenate(responses(data.validation[first])), predicted)
         at = 0
         for s in members:
@@ -88,13 +92,6 @@ def fresh_ridge(
             by_subject[s] = float(np.where(np.isfinite(own), own, 0.0).mean())
     ordered = {s: by_subject[s] for s in data.subjects}
     return Score(float(np.mean(list(ordered.values()))), ordered)
-
-
-def design(features: np.ndarray, config: TuneConfig) -> np.ndarray:
-    """Return z-scored, delayed features of one story: (n_trs, width · n_delays) float32."""
-    from braindash.features.design import delay, zscore
-
-    return np.asarray(delay(zscore(features), config.encoding.delays), dtype=np.float32)
 
 
 def sampled(n: int, most: int = MOST_TARGETS) -> np.ndarray:
