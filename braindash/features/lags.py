@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from braindash.config import DEFAULT_BLOCK, DEFAULT_DELAYS, DEFAULT_LAG_STEP, DEFAULT_LAGS, EncodingConfig
+from braindash.config import DEFAULT_BLOCK, DEFAULT_DELAYS, EncodingConfig, TuneConfig
 from braindash.errors import BraindashError
 from braindash.features.design import delay, zscore
 
@@ -45,13 +45,6 @@ def lag_rows(lags: tuple[float, float], step: float, tr: float) -> tuple[int, ..
     # half a row always goes up: numpy's rounding to even would leave uneven gaps
     rows = np.floor(seconds / tr + 0.5 + 1e-6).astype(int)
     return tuple(int(r) for r in np.unique(rows))
-
-
-def head_delays(delays: tuple[int, ...], signal: str, tr: float) -> tuple[int, ...]:
-    """Return the delays of a tuning head, in rows: the default lags for electrodes, unless others were chosen."""
-    if signal != "electrodes" or tuple(delays) != DEFAULT_DELAYS:
-        return tuple(delays)
-    return lag_rows(DEFAULT_LAGS, DEFAULT_LAG_STEP, tr)
 
 
 def block_rows(block: int, signal: str, tr: float) -> int:
@@ -89,6 +82,27 @@ def for_signal(config: EncodingConfig, signal: str, tr: float) -> EncodingConfig
             "Set a larger encoding.lag_step, or a narrower encoding.lags.",
         )
     return config.model_copy(update={"delays": delays, "block_trs": block_rows(config.block_trs, signal, tr)})
+
+
+def tuning_for_signal(config: TuneConfig, signal: str, tr: float) -> TuneConfig:
+    """Return a fine-tune's settings with everything that is counted in rows settled for a study.
+
+    BOLD: as they are. Electrodes: the head's ``delays`` become the lags of ``encoding``, the control's
+    ``permute_block`` 5 s, each only where it was left at its default for BOLD; ``encoding`` as by
+    :func:`for_signal`. Settled settings stay as they are when settled again.
+    """
+    if signal != "electrodes":
+        return config
+    delays = config.delays
+    if tuple(delays) == DEFAULT_DELAYS:
+        delays = lag_rows(config.encoding.lags, config.encoding.lag_step, tr)
+    return config.model_copy(
+        update={
+            "delays": delays,
+            "permute_block": block_rows(config.permute_block, signal, tr),
+            "encoding": for_signal(config.encoding, signal, tr),
+        }
+    )
 
 
 def principal_axes(stories: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, float]:
