@@ -53,10 +53,12 @@ class Bar:
         """Begin a new line for the next task."""
         if title == self._title:
             return
-        self._title = title
+        before, self._title = self._title, title
         self._said = 0.0
         if self._progress:
-            if self._progress.tasks and not self._progress.tasks[-1].completed:
+            if self._progress.tasks[-1].completed:
+                self._progress.update(self._task, completed=1.0, description=before, left="")
+            else:
                 self._progress.remove_task(self._task)
             self._task = self._progress.add_task(title, total=1.0, left="")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from mini_study import write_mini_study
 from tiny_models import save_tiny
 
 import braindash.cli as cli
+from braindash.cli.progress import Bar
 from braindash.config import Home, TuneConfig
 from braindash.errors import BraindashError
 from braindash.runs.liveness import identity
@@ -242,6 +244,35 @@ def test_watching_an_ended_run_tells_its_end_with_its_exit_code(say: Any, home: 
     said = say("runs", "watch")
     assert said.code == 1
     assert f"braindash runs resume {run.id}" in said.err
+
+
+def test_watching_tells_the_epochs(say: Any, home: Home) -> None:
+    run = done_run(home)
+    for epoch, r in enumerate((0.25, 0.5)):
+        run.append_metrics(
+            {"kind": "epoch", "epoch": epoch, "validation_r": r, "validation_loss": None, "best": r > 0.3}
+        )
+    said = say("runs", "watch", run.id, "--json")
+    assert "epoch 0: validation r 0.2500, loss –\n" in said.err
+    assert "epoch 1: validation r 0.5000, loss – (best so far)\n" in said.err
+    assert [e["validation_r"] for e in said.json["epochs"]] == [0.25, 0.5]
+
+
+def test_bars_show_text_as_text_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Bar("1/2 first") as bar:
+        bar.show(0.4, "", 30.0)
+        bar.title("2/2 [red]second")
+        bar.show(0.5, "\x1b[31m")
+    assert "1/2 first" in terminal.getvalue()
+    assert "2/2 [red]second" in terminal.getvalue()
+    assert "\x1b[31m" not in terminal.getvalue()
 
 
 def test_watch_without_runs_says_so(say: Any) -> None:
