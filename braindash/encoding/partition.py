@@ -175,7 +175,8 @@ def remove_features(features: Split, nuisance: Split, *, alphas: Sequence[float]
         Not z-scored again: what is left of a feature keeps its size, so that the ridge
         regression that follows does not blow up the crumbs of one that was explained away.
     """
-    model = StoryRidgeCV(alphas, store_coef=True).fit(nuisance[0], features[0])
+    # Chosen by r2: r does not notice a prediction that is shrunk too far, and its remainder would stay.
+    model = StoryRidgeCV(alphas, select="r2", store_coef=True).fit(nuisance[0], features[0])
 
     def residual(X: np.ndarray, N: np.ndarray) -> np.ndarray:
         left = np.asarray(X, dtype=np.float64) - model.predict(N)
