@@ -18,7 +18,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The study's id.",
 @app.command("add")
 def add(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="lebel2023, table, …", show_default=False)],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="lebel2023, table, electrodes, …", show_default=False)],
     path: Annotated[Path | None, typer.Argument(metavar="PATH", help="The study's folder.", show_default=False)] = None,
     id: Annotated[str | None, typer.Option("--id", help="The id to know it by.")] = None,
     subjects: Annotated[str | None, typer.Option("--subjects", metavar="A,B", help="Only these subjects.")] = None,
@@ -27,7 +27,10 @@ def add(
         Path | None, typer.Option("--config", metavar="F", help="A YAML file with settings of the kind.")
     ] = None,
     init: Annotated[
-        Path | None, typer.Option("--init", metavar="PATH", help="For table: write a commented example there instead.")
+        Path | None,
+        typer.Option(
+            "--init", metavar="PATH", help="For table and electrodes: write a commented example there instead."
+        ),
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -61,17 +64,19 @@ def add(
 
 
 def _write_example(session: Session, kind: str, path: Path | None, init: Path) -> None:
-    if kind != "table":
-        raise BraindashError(f"--init does not go with the kind {kind!r}.", "Only table studies have a file to write.")
+    from braindash.studies.table_example import EXAMPLES, init_table
+
+    if kind not in EXAMPLES:
+        raise BraindashError(
+            f"--init does not go with the kind {kind!r}.", "Only table and electrodes studies have a file to write."
+        )
     if path is not None:
         raise BraindashError(f"Both {path} and --init {init} are given.", "Give the folder once, after --init.")
-    from braindash.studies.table_example import init_table
-
-    written = init_table(init)
+    written = init_table(init, kind)
     session.emit(
         {"written": str(written)},
         f"Wrote {written}.",
-        f"Fill it in, then: braindash study add table {init}",
+        f"Fill it in, then: braindash study add {kind} {init}",
     )
 
 

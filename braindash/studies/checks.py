@@ -13,12 +13,13 @@ from braindash.errors import BraindashError
 from braindash.studies.audio import verify_audio
 from braindash.studies.base import PARTS, Finding, Story, Study
 
-MIN_GAP = (
-    10.0  # seconds between segments of different parts: the haemodynamic response outlasts its cause by about this
-)
+# seconds between segments of different parts: the response outlasts its cause by about this
+MIN_GAP = {"bold": 10.0, "electrodes": 1.0}
 MIN_ROWS = 4  # fewer cannot hold even the usual delays
 FEW_ROWS = 10
 LATE_ROWS = 2.0  # TRs by which a row's centre may lie outside the audio
+LATE_SECONDS = 0.1  # the same for electrodes
+FEW_SECONDS = 10.0  # of electrodes: as FEW_ROWS
 UNCOVERED = 30.0  # seconds of audio without rows that are worth a word
 
 
@@ -75,13 +76,13 @@ def check_segments(study: Study) -> list[Finding]:
                     "Give them one part, or set start and stop so that they do not overlap.",
                 )
             )
-        elif gap < MIN_GAP and first.part != second.part:
+        elif gap < MIN_GAP[study.signal] and first.part != second.part:
             found.append(
                 Finding(
                     "warning",
                     f"The segments {parts} of {second.audio.name} are {gap:.1f} s apart; the response to the end "
                     f"of one spills over into the other.",
-                    f"Leave {MIN_GAP:g} s between segments of different parts.",
+                    f"Leave {MIN_GAP[study.signal]:g} s between segments of different parts.",
                 )
             )
     return found
@@ -145,26 +146,29 @@ def check_times(study: Study, story: str, subject: str) -> Iterator[Finding]:
             "Check first_row, start and stop, or leave the story out.",
         )
         return
-    if len(times) < FEW_ROWS:
+    electrodes = study.signal == "electrodes"
+    if len(times) < (FEW_SECONDS / study.tr if electrodes else FEW_ROWS):
         yield Finding(
             "warning",
             f"{where}: {len(times)} response rows are few for a correlation.",
             "Join short stories, or use longer segments.",
         )
     early, late = -float(times[0]) / study.tr, (float(times[-1]) - duration) / study.tr
-    if max(early, late) > LATE_ROWS:
+    allowed = max(LATE_ROWS, LATE_SECONDS / study.tr) if electrodes else LATE_ROWS
+    if max(early, late) > allowed:
+        unit = "rows" if electrodes else "TR"
         side = "after the audio ends" if late >= early else "before the audio starts"
         yield Finding(
             "error",
             f"{where}: {len(times)} rows every {study.tr:g} s are centred from {times[0]:.2f} to {times[-1]:.2f} s, "
-            f"up to {max(early, late):.1f} TR {side} (0 to {duration:.2f} s; {LATE_ROWS:g} TR are allowed).",
-            "Correct tr or first_row, trim the rows, or set start and stop.",
+            f"up to {max(early, late):.1f} {unit} {side} (0 to {duration:.2f} s; {allowed:g} {unit} are allowed).",
+            f"Correct {'rate' if electrodes else 'tr'} or first_row, trim the rows, or set start and stop.",
         )
     elif duration - float(times[-1]) > UNCOVERED:
         yield Finding(
             "warning",
             f"{where}: the last row is centred at {times[-1]:.1f} s; the audio goes on to {duration:.1f} s.",
-            "Check tr if the responses should cover all of it.",
+            f"Check {'rate' if electrodes else 'tr'} if the responses should cover all of it.",
         )
 
 

@@ -59,5 +59,6 @@ def opener(kind: str) -> Opener:
 
 
 register_kind("table", "braindash.studies.table:open_table")
+register_kind("electrodes", "braindash.studies.electrodes:open_electrodes")
 register_kind("lebel2023", "braindash.studies.lebel2023:open_lebel2023")
 register_kind("demo", "braindash.demo.study:open_demo")

@@ -23,7 +23,15 @@ from braindash.studies.base import PARTS, CortexMap, Finding, Split, Study
 from braindash.studies.files import require_file
 from braindash.studies.responses import ResponseFile, split_reference
 from braindash.studies.table_example import init_table
-from braindash.studies.table_spec import PycortexSpec, StorySpec, TableSpec, find_yaml, read_spec
+from braindash.studies.table_spec import (
+    ElectrodesSpec,
+    PycortexSpec,
+    StorySpec,
+    StudySpec,
+    TableSpec,
+    find_yaml,
+    read_spec,
+)
 from braindash.studies.table_targets import default_targets, read_targets, spec_map, surface_map
 
 __all__ = ["TableStudy", "init_table", "open_table"]
@@ -60,7 +68,21 @@ def open_table(
             "Write them into study.yaml.",
         )
     file = find_yaml(Path(path))
-    spec = read_spec(file)
+    spec = read_spec(file, TableSpec)
+    chosen, heard = choose(file, spec, subjects, stories)
+    return TableStudy(file.parent.resolve(), spec, id or spec.id, chosen, heard)
+
+
+def choose(
+    file: Path, spec: TableSpec | ElectrodesSpec, subjects: tuple[str, ...] | None, stories: tuple[str, ...] | None
+) -> tuple[list[StorySpec], list[str]]:
+    """Return the stories and subjects asked for; all when None.
+
+    Raises
+    ------
+    BraindashError
+        For a name that the file does not have.
+    """
     known = [s.name for s in spec.stories]
     for name in stories or ():
         if name not in known:
@@ -70,9 +92,7 @@ def open_table(
     for name in subjects or ():
         if name not in heard:
             raise BraindashError(f"{file} has no subject {name!r}.", closest(name, heard))
-    return TableStudy(
-        file.parent.resolve(), spec, id or spec.id, chosen, [s for s in heard if subjects is None or s in subjects]
-    )
+    return chosen, [s for s in heard if subjects is None or s in subjects]
 
 
 @dataclass(frozen=True)
@@ -104,7 +124,14 @@ class TableStudy(Study):
 
     kind = "table"
 
-    def __init__(self, folder: Path, spec: TableSpec, id: str, stories: list[StorySpec], subjects: list[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spec: TableSpec | ElectrodesSpec,
+        id: str,
+        stories: list[StorySpec],
+        subjects: list[str],
+    ) -> None:
         self.id = id
         self.title = spec.title or id
         self.tr = float(spec.tr)
@@ -319,7 +346,7 @@ class TableStudy(Study):
         return default_targets(first.columns, first.shape[1], space)
 
 
-def _annotation(folder: Path, s: StorySpec, spec: TableSpec) -> Annotation:
+def _annotation(folder: Path, s: StorySpec, spec: StudySpec) -> Annotation:
     if s.textgrid:
         return from_textgrid(folder / s.textgrid, spec.tiers.words, spec.tiers.phones)
     return from_table(folder / str(s.words))

@@ -68,8 +68,62 @@ stories:
 """
 
 
-def init_table(path: str | os.PathLike[str]) -> Path:
-    """Write a commented example ``study.yaml`` into the folder ``path`` and return the file.
+ELECTRODES = """\
+# A braindash study of EEG, MEG or intracranial recordings. Paths are relative to this file.
+# Every key is explained in docs/data-contract.md.
+# When it is filled in:  braindash study add electrodes {folder}
+
+braindash: 1                # version of this format
+kind: electrodes
+id: {id}                    # letters, digits, - and _
+title: My listening study   # shown on pages and reports
+rate: 100                   # rows a second, after filtering and resampling: 50 to 200
+first_row: 0.005            # second of the audio at which the first row is centred; default half a row
+
+# A table with one line an electrode, in the order of the response columns:
+# name, and where known roi, hemi (L or R), x, y, z (mm), noise_ceiling.
+# targets: targets.csv
+
+ignore_columns: [time]      # columns of the response files that are not electrodes
+
+# Sentences that every figure made from this study must carry.
+# caveats:
+#   - The montage was re-referenced to the average.
+
+stories:
+  - name: story-1
+    split: tune             # tune | validation | test: give every part at least one story
+    audio: story-1.wav      # any rate, mono or stereo
+    textgrid: story-1.TextGrid     # optional; or words: story-1.tsv (word, onset, offset in seconds)
+    responses:              # rows are samples, columns electrodes: csv, tsv, parquet, npy, or file.hf5:dataset
+      sub-01: sub-01_story-1.npy
+
+  - name: story-2
+    split: tune
+    audio: story-2.wav
+    start: 0                # leaves out the rows of a baseline before the sound
+    first_row: -0.995       # only where it differs from the study's: here the series starts 1 s early
+    responses:
+      sub-01: sub-01_story-2.npy
+
+  - name: story-3
+    split: validation
+    audio: story-3.wav
+    responses:
+      sub-01: sub-01.hf5:story-3
+
+  - name: story-4
+    split: test
+    audio: story-4.wav
+    responses:
+      sub-01: [sub-01_story-4_run-1.npy, sub-01_story-4_run-2.npy]    # a list is repeats: the noise ceiling
+"""
+
+EXAMPLES = {"table": EXAMPLE, "electrodes": ELECTRODES}
+
+
+def init_table(path: str | os.PathLike[str], kind: str = "table") -> Path:
+    """Write a commented example ``study.yaml`` of ``kind`` into the folder ``path`` and return the file.
 
     Raises
     ------
@@ -85,7 +139,7 @@ def init_table(path: str | os.PathLike[str]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as f:
-            f.write(EXAMPLE.format(folder=folder, id=name))
+            f.write(EXAMPLES[kind].format(folder=folder, id=name))
     except FileExistsError:
         raise BraindashError(f"{file} exists already.", "Edit it, or choose another folder.") from None
     except OSError as error:

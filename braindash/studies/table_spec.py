@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -98,15 +98,12 @@ class StorySpec(_Spec):
         return self
 
 
-class TableSpec(_Spec):
-    """A whole ``study.yaml``."""
+class StudySpec(_Spec):
+    """What a ``study.yaml`` holds whatever the kind."""
 
     braindash: Literal[1]
-    kind: Literal["table"]
     id: StrictStr
     title: StrictStr = ""
-    signal: Literal["bold", "electrodes"] = "bold"
-    tr: Seconds = Field(gt=0, le=60)
     first_row: Seconds | None = None
     cortex: Literal["none", "fs_LR-32k", "fsaverage5"] | PycortexSpec = "none"
     targets: StrictStr | dict[StrictStr, StrictStr] | None = None
@@ -130,6 +127,30 @@ class TableSpec(_Spec):
         return v
 
 
+class TableSpec(StudySpec):
+    """A whole ``study.yaml`` of kind ``table``."""
+
+    kind: Literal["table"]
+    signal: Literal["bold", "electrodes"] = "bold"
+    tr: Seconds = Field(gt=0, le=60)
+
+
+class ElectrodesSpec(StudySpec):
+    """A whole ``study.yaml`` of kind ``electrodes``."""
+
+    kind: Literal["electrodes"]
+    signal: Literal["electrodes"] = "electrodes"
+    rate: Seconds = Field(ge=10, le=1000, description="Rows a second.")
+
+    @property
+    def tr(self) -> float:
+        """Seconds from row to row."""
+        return 1 / self.rate
+
+
+S = TypeVar("S", TableSpec, ElectrodesSpec)
+
+
 def find_yaml(path: Path) -> Path:
     """Return the YAML file of a table study given as its folder or as the file."""
     if path.is_dir():
@@ -138,14 +159,14 @@ def find_yaml(path: Path) -> Path:
             hint = f" It has {', '.join(others)}: name that file." if others else ""
             raise BraindashError(
                 f"The folder {path} has no {FILE_NAME}.{hint}",
-                f"`braindash study add table --init {path}` writes an example.",
+                f"`braindash study add table --init {path}` writes an example (or electrodes for table).",
             )
         return path / FILE_NAME
     return require_file(path, "study file")
 
 
-def read_spec(file: Path) -> TableSpec:
-    """Read and validate a ``study.yaml``.
+def read_spec(file: Path, kind: type[S]) -> S:
+    """Read and validate a ``study.yaml`` as ``kind``.
 
     Raises
     ------
@@ -174,9 +195,9 @@ def read_spec(file: Path) -> TableSpec:
             "`braindash study add table --init DIR` writes an example.",
         )
     try:
-        spec = TableSpec.model_validate(data)
+        spec = kind.model_validate(data)
     except ValidationError as error:
-        problems = sorted(set(_problems(root, error)))
+        problems = sorted(set(_problems(root, error, kind)))
         raise BraindashError(
             "; ".join(f"{file.name}, line {line}, key {key}: {what}" for line, key, what in problems[:5])
             + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
@@ -211,13 +232,13 @@ def line_of(node: yaml.Node, path: tuple[Any, ...]) -> int:
     return line
 
 
-def _problems(root: yaml.Node, error: ValidationError) -> Iterator[tuple[int, str, str]]:
+def _problems(root: yaml.Node, error: ValidationError, kind: type[StudySpec]) -> Iterator[tuple[int, str, str]]:
     for e in error.errors():
         loc = e["loc"]
         key = _key(root, loc)
         message = e["msg"].removeprefix("Value error, ").rstrip(".")
         if e["type"] == "extra_forbidden":
-            message = "unknown key. " + closest(str(loc[-1]).lower(), _keys_at(loc[:-1])).rstrip(".")
+            message = "unknown key. " + closest(str(loc[-1]).lower(), _keys_at(loc[:-1], kind)).rstrip(".")
         elif e["type"] == "missing":
             message = "is missing"
         elif e["type"] == "string_type" and isinstance(e["input"], (int, float)):
@@ -227,14 +248,14 @@ def _problems(root: yaml.Node, error: ValidationError) -> Iterator[tuple[int, st
         yield line_of(root, loc), key, message
 
 
-def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+def _keys_at(loc: tuple[Any, ...], kind: type[StudySpec]) -> list[str]:
     if loc[:1] == ("stories",):
         return known_keys(StorySpec)
     if loc[:1] == ("cortex",):
         return known_keys(PycortexSpec)
     if loc[:1] == ("tiers",):
         return known_keys(TiersSpec)
-    return known_keys(TableSpec)
+    return known_keys(kind)
 
 
 def _key(root: yaml.Node, loc: tuple[Any, ...]) -> str:

@@ -17,7 +17,7 @@ import yaml
 from braindash.errors import BraindashError, LeakageError, NotDownloadedError
 from braindash.studies import check_study
 from braindash.studies.table import TableStudy, init_table, open_table
-from braindash.studies.table_spec import read_spec
+from braindash.studies.table_spec import TableSpec, read_spec
 
 NAMES = ["a1", "stg", "ifg"]
 TR = 1.5
@@ -292,7 +292,7 @@ def test_a_folder_without_a_study_file(tmp_path: Path) -> None:
 
 def test_the_example_is_valid_and_never_overwrites(tmp_path: Path) -> None:
     file = init_table(tmp_path / "My study!")
-    spec = read_spec(file)
+    spec = read_spec(file, TableSpec)
     assert spec.id == "My-study-"
     assert {s.split for s in spec.stories} == {"tune", "validation", "test"}
     for key in type(spec).model_fields:
@@ -603,16 +603,17 @@ def test_pycortex_masks(tmp_path: Path) -> None:
 def test_every_key_is_documented_and_the_examples_are_valid(tmp_path: Path) -> None:
     import re
 
-    from braindash.studies.table_spec import StorySpec, TableSpec
+    from braindash.studies.table_spec import ElectrodesSpec, StorySpec
 
     text = (Path(__file__).resolve().parents[2] / "docs" / "data-contract.md").read_text()
-    for key in (*TableSpec.model_fields, *StorySpec.model_fields):
+    for key in (*TableSpec.model_fields, *ElectrodesSpec.model_fields, *StorySpec.model_fields):
         assert re.search(rf"^\| (`\w+`, )*`{key}`", text, re.MULTILINE), key
     whole = [e for e in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if e.startswith("braindash:")]
     assert whole
     for example in whole:
         (tmp_path / "study.yaml").write_text(example)
-        assert read_spec(tmp_path / "study.yaml").id == "mini"
+        kind = ElectrodesSpec if "kind: electrodes" in example else TableSpec
+        assert read_spec(tmp_path / "study.yaml", kind).id == "mini"
 
 
 @pytest.mark.skipif(not LJSPEECH.is_dir(), reason="the public-domain clips are not here")
