@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from braindash.ui.layout import LOGO, SECTIONS
+from braindash.ui.layout import ICON, LOGO, SECTIONS
 
-st.set_page_config(page_title="braindash", page_icon=":material/neurology:", layout="wide")
+st.set_page_config(page_title="braindash", page_icon=ICON, layout="wide")
 st.logo(LOGO, size="large")
 
 st.navigation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,9 @@ LAYER_NAMES = {
     "fc1": "feed-forward in (fc1)",
     "fc2": "feed-forward out (fc2)",
 }
+
+
+_NONE = re.compile(r"[;,] (?:None|empty): [^.;()]*")  # said by the default that follows
 
 
 @dataclass
@@ -111,7 +115,8 @@ def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
 def help_line(setting: Setting) -> str:
     """Return the line beneath a widget: what it is, and its default; safe as Markdown."""
     default = settings.default_text(setting, names.CHOICES.get(setting.path[-1]))
-    return escape(setting.help) + (f" Default\\: {escape(default)}\\." if default else "")
+    text = _NONE.sub("", setting.help)
+    return escape(text) + (f" Default\\: {escape(default)}\\." if default else "")
 
 
 def _take_silently(members: Sequence[Setting], start: TuneConfig | None, form: Form) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOGO = str(Path(__file__).with_name("logo.svg"))
+ICON = str(Path(__file__).with_name("icon.svg"))  # a named one would be fetched from the network
 
 
 @dataclass(frozen=True)

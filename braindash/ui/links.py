@@ -15,19 +15,6 @@ import streamlit as st
 from braindash.ui.text import shorten
 
 
-def _adopt(param: str, options: Sequence[str]) -> str | None:
-    """Put the address's value into the widget before it is drawn; return it when it is unknown."""
-    key = f"_{param}"
-    wanted = st.query_params.get(param)
-    if wanted is None:
-        return None
-    if wanted in options:
-        if st.session_state.get(key) != wanted:
-            st.session_state[key] = wanted
-        return None
-    return wanted
-
-
 def _publish(param: str) -> None:
     value = st.session_state.get(f"_{param}")
     if value is not None:
@@ -66,9 +53,12 @@ def select(
         Keep the choice while the reader is on other pages.
     """
     key = f"_{param}"
-    unknown = _adopt(param, options)
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = default if default in options else options[0]
+    usual = default if default in options else options[0]
+    wanted = st.query_params.get(param)
+    unknown = wanted if wanted is not None and wanted not in options else None
+    begin = wanted if wanted in options else st.session_state.get(key)
+    # assigned anew in every run: a value that another page's widget of this name left is dropped otherwise
+    st.session_state[key] = begin if begin in options else usual
     labels = _distinct(options, names)
     keep: Literal["session"] | None = "session" if persist else None
     if kind == "segments":
@@ -94,18 +84,15 @@ def select(
             args=(param,),
             persist_state=keep,
         )
-    chosen = st.session_state.get(key)
-    if chosen not in options:
-        chosen = default if default in options else options[0]
+    chosen = str(st.session_state[key] if st.session_state[key] in options else usual)
     if unknown is not None:
         st.warning(
             "The link names something that is not here. Showing another choice instead.", icon=":material/link_off:"
         )
         st.text(f"{label}: {shorten(unknown, 120)}")
-        st.query_params[param] = str(chosen)
-    elif always and st.query_params.get(param) != chosen:
-        st.query_params[param] = str(chosen)
-    return str(chosen)
+    if (always or chosen != usual or unknown is not None) and st.query_params.get(param) != chosen:
+        st.query_params[param] = chosen
+    return chosen
 
 
 def _distinct(options: Sequence[str], names: Callable[[str], str]) -> dict[str, str]:

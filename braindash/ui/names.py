@@ -36,9 +36,9 @@ MEASURE_HELP: dict[str, str] = {
 
 CHOICES: dict[str, dict[str, str]] = {
     "recipe": {
-        "lora": "LoRA adapters and head",
-        "head": "Head only, model frozen",
-        "full": "Whole transformer and head",
+        "lora": "LoRA and head",
+        "head": "Head only",
+        "full": "Full",
     },
     "loss": {
         "mse": "Mean squared error",
@@ -46,8 +46,8 @@ CHOICES: dict[str, dict[str, str]] = {
         "temporal": "Temporal correlation",
     },
     "control": {
-        "none": "None: the real responses",
-        "block-permuted": "Block-permuted responses",
+        "none": "None",
+        "block-permuted": "Block-permuted",
     },
     "readout": {
         "last": "Last frame of the window",

@@ -42,9 +42,36 @@ def mark(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def evaluated_rows() -> list[RunRow]:
-    """Return the runs that have results, newest first."""
-    return [row for row in store().list() if row.has_results]
+_Seen = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _known_rows(_home_path: str) -> dict[str, tuple[_Seen, RunRow]]:
+    """Rows read so far, each with the state of its files; shared by all sessions."""
+    return {}
+
+
+def run_rows() -> list[RunRow]:
+    """Return one row a run, newest first, reading only folders that have changed.
+
+    A run at work is always asked again: that its process has died changes no file.
+    """
+    from braindash.ui.names import LIVE_STATES
+
+    place, runs = home(), store()
+    known = _known_rows(str(place.path))
+    rows = []
+    ids = runs.ids()
+    for run_id in ids:
+        folder = place.runs / run_id
+        seen = (mark(folder / "status.json"), mark(folder / "config.yaml"), mark(folder / "records.json"))
+        before = known.get(run_id)
+        if before is None or before[0] != seen or before[1].state in LIVE_STATES:
+            known[run_id] = before = (seen, runs.row(run_id))
+        rows.append(before[1])
+    for gone in set(known) - set(ids):
+        known.pop(gone, None)
+    return rows
 
 
 # --- results -------------------------------------------------------------------------------------

@@ -132,9 +132,10 @@ def curves_section(results: Results) -> None:
         st.info("This run has no rows for this choice.", icon=":material/info:")
         return
     chart(draw(rows, y_label=label, regions=regions, theme=theme()), key="layer_curves")
+    marks = "Filled marks: the interval excludes zero. " if view == "change" else ""
     st.caption(
-        f"Lines: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. "
-        f"Bands: 95 % intervals over test stories and targets. Layer 0 is the model's front end. {SHORT_FORMS}"
+        "Lines: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. Bands: 95 % "
+        f"intervals over test stories and targets. {marks}Layer 0 is the model's front end. {SHORT_FORMS}"
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 _OUTCOME = "run_action_outcome"
+_DELETING = "run_to_delete"  # the run whose deletion is being asked about
 
 
 def buttons(row: RunRow) -> None:
@@ -49,8 +50,10 @@ def buttons(row: RunRow) -> None:
             )
         if row.state != "unreadable":
             st.page_link(TUNE.path, label="Tune with these settings", icon=TUNE.icon, query_params={"like": row.id})
-        if row.state not in names.LIVE_STATES and st.button("Delete …", icon=":material/delete:", key="delete"):
-            _confirm_delete(row)
+        if row.state not in names.LIVE_STATES:
+            st.button("Delete …", icon=":material/delete:", key="delete", on_click=_ask_to_delete, args=(row.id,))
+    if st.session_state.get(_DELETING) == row.id:
+        _confirm_delete(row)
 
 
 def _do(action: Callable[[str], None], run_id: str, said: str) -> None:
@@ -74,7 +77,15 @@ def _resume(run_id: str) -> None:
     resume(readers.store().get(run_id))
 
 
-@st.dialog("Delete this run?", icon=":material/delete_forever:")
+def _ask_to_delete(run_id: str) -> None:
+    st.session_state[_DELETING] = run_id
+
+
+def _forget_to_delete() -> None:
+    st.session_state.pop(_DELETING, None)
+
+
+@st.dialog("Delete this run?", icon=":material/delete_forever:", on_dismiss=_forget_to_delete)
 def _confirm_delete(row: RunRow) -> None:
     if row.state == "unreadable":
         st.text(row.id)
@@ -88,6 +99,7 @@ def _confirm_delete(row: RunRow) -> None:
     st.caption(f"{count(n, 'file and folder', 'files and folders')} in {row.id}".replace("_", "\\_"))
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it", key="keep"):
+            _forget_to_delete()
             st.rerun()
         if st.button("Delete for good", type="primary", key="delete_for_good"):
             try:
@@ -95,6 +107,7 @@ def _confirm_delete(row: RunRow) -> None:
             except BraindashError as error:
                 notices.mistake(error)
                 return
+            _forget_to_delete()
             st.query_params.pop("run", None)
             st.session_state[_OUTCOME] = "The run was deleted."
             st.rerun()

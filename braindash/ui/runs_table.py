@@ -75,13 +75,13 @@ def _percent(row: RunRow) -> float | None:
 
 def draw(which: str) -> None:
     """Draw the table; while a run is at work, draw it anew every few seconds."""
-    live = any(r.state in names.LIVE_STATES for r in readers.store().list())
+    live = any(r.state in names.LIVE_STATES for r in readers.run_rows())
     st.fragment(_draw, run_every=REFRESH if live else None)(which, st.query_params.get("run"))
 
 
 def _draw(which: str, shown_run: str | None) -> None:
     states = FILTERS[which][1]
-    rows = [r for r in readers.store().list() if not states or r.state in states]
+    rows = [r for r in readers.run_rows() if not states or r.state in states]
     if not rows:
         st.text("No run is in this state.")
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from braindash.config import Home
 
+# what the first page needs, imported before the first visitor waits for it
+_EARLY = ("pandas", "plotly.graph_objects", "plotly.subplots", "braindash.runs.record", "braindash.figures.layers")
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
@@ -32,6 +35,8 @@ def serve(home: Home, port: int = 8501, open_browser: bool = False) -> None:
     PagesManager.uses_pages_directory = False
     os.environ["BRAINDASH_HOME"] = str(home.path)
     os.chdir(APP.parent)  # where .streamlit/config.toml is looked for
+    for module in _EARLY:
+        importlib.import_module(module)
     options: dict[str, Any] = {"server_port": port, "server_headless": not open_browser}
     bootstrap.load_config_options(flag_options=options)
     bootstrap.run(str(APP), False, [], options)

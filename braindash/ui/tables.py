@@ -120,9 +120,9 @@ def excluded_sentences(results: Results) -> list[str]:
         if not isinstance(reasons, dict):
             continue
         total = reasons.get("targets")
-        of = f" of {total:,}" if isinstance(total, int) else ""
-        parts = [f"{n:,}{of} {reason}" for reason, n in reasons.items() if reason != "targets" and n]
-        said.append(f"{subject}: {'; '.join(parts)}." if parts else f"{subject}: none{of} left out.")
+        of = f", {count(total, 'target')}" if isinstance(total, int) else ""
+        parts = [f"{reason}: {n:,}" for reason, n in reasons.items() if reason != "targets" and n]
+        said.append(f"{subject}{of} – {'; '.join(parts) or 'none left out'}.")
     said += _without_ceiling(results)
     return said or ["No target was left out."]
 

@@ -10,7 +10,7 @@ from braindash.config import TuneConfig, validate
 from braindash.errors import BraindashError
 from braindash.ui import form, links, names, notices, readers, settings
 from braindash.ui.layout import RUNS
-from braindash.ui.text import count, escape, shorten
+from braindash.ui.text import count, duration, escape, shorten
 
 if TYPE_CHECKING:
     from braindash.studies.library import StudyEntry
@@ -52,7 +52,9 @@ def choose_study(entries: list[StudyEntry], start: TuneConfig | None) -> tuple[s
     words = {"tune": "to tune on", "validation": "to choose the epoch on", "test": "held out for testing"}
     for part, what in words.items():
         names_of = facts.stories.get(part, ())
-        parts.append(f"{count(len(names_of), 'story', 'stories')} {what} ({facts.minutes.get(part, 0.0):.0f} min)")
+        parts.append(
+            f"{count(len(names_of), 'story', 'stories')} {what} ({duration(60 * facts.minutes.get(part, 0.0))})"
+        )
     st.caption(escape("; ".join(parts) + "."))
     return chosen, facts
 
@@ -112,8 +114,8 @@ def split_note(facts: readers.StudyFacts) -> None:
     test = ", ".join(facts.stories.get("test", ()))
     if test:
         st.success(
-            f"Held out\\: {escape(shorten(test, 200))}\\. Neither tuning, nor the choice of the epoch, nor the fit "
-            "of the encoding models sees them.",
+            f"Held out\\: {escape(shorten(test, 200))}\\. Neither the tuning, nor the choice of the epoch, nor the "
+            "fitting of the encoding models reads what is held out.",
             icon=":material/lock:",
         )
 

@@ -7,7 +7,7 @@ from braindash.ui.layout import TUNE
 from braindash.ui.text import count, escape, shorten
 
 st.title("Runs")
-rows = {row.id: row for row in readers.store().list()}
+rows = {row.id: row for row in readers.run_rows()}
 if not rows:
     st.markdown("No model has been tuned in this home yet. Launch one from the form, or see it work first:")
     st.code("braindash demo", language="bash")

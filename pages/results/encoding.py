@@ -6,7 +6,7 @@ from braindash.errors import BraindashError
 from braindash.ui import encoding_view, flatmaps, links, names, notices, readers
 
 st.title("Encoding")
-rows = readers.store().list()
+rows = readers.run_rows()
 evaluated = {row.id: row for row in rows if row.has_results}
 if not evaluated:
     notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in rows))

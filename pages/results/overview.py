@@ -7,7 +7,7 @@ from braindash.ui import links, names, notices, readers, tables
 from braindash.ui.layout import ENCODING, RUNS
 from braindash.ui.results import answer, curves_section, headline, provenance_line
 
-rows = readers.store().list()
+rows = readers.run_rows()
 evaluated = {row.id: row for row in rows if row.has_results}
 
 if not evaluated:

@@ -109,9 +109,7 @@ def records(
             "subject": everyone[0],
         },
         "caveats": list(caveats),
-        "excluded": {
-            who: {"not finite or constant": 3, "noise ceiling below 0.1": 40, "targets": 400} for who in subjects
-        },
+        "excluded": {who: {"not finite or constant": 3, "ceiling below 0.1": 40, "targets": 400} for who in subjects},
         "hierarchy": {},
         "provenance": {"git": "0123abc", "torch": "2.13.0", "seed": 0},
     }

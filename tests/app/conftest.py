@@ -1,0 +1,70 @@
+"""A home of the test's own, and the app opened on one of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from braindash.config import Home
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {
+    "overview": "pages/results/overview.py",
+    "encoding": "pages/results/encoding.py",
+    "tune": "pages/experiments/tune.py",
+    "runs": "pages/experiments/runs.py",
+}
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty home that the app is started for."""
+    place = Home(tmp_path / "home")
+    monkeypatch.setenv("BRAINDASH_HOME", str(place.path))
+    monkeypatch.chdir(ROOT)
+    return place
+
+
+@pytest.fixture
+def open_page(home: Home) -> OpenPage:
+    """Open a page by name, with what its address says; the script must not have raised."""
+
+    def open_(name: str, **address: Any) -> AppTest:
+        page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        page.switch_page(PAGES[name])
+        for key, value in address.items():
+            page.query_params[key] = value
+        return checked(page.run())
+
+    return open_
+
+
+def checked(page: AppTest) -> AppTest:
+    """Fail with the page's own exception, where it has one."""
+    assert not page.exception, page.exception[0].message
+    return page
+
+
+def words(page: AppTest) -> str:
+    """Return everything that the page says, one element a line."""
+    kinds = (
+        "title",
+        "header",
+        "subheader",
+        "markdown",
+        "caption",
+        "text",
+        "info",
+        "warning",
+        "error",
+        "success",
+        "code",
+    )
+    found = [str(e.value) for kind in kinds for e in getattr(page, kind)]
+    found += [f"{m.label} {m.value}" for m in page.metric]
+    return "\n".join(found)

@@ -1,0 +1,108 @@
+"""The Overview page answers the question, shows the numbers behind it, and never hides a caveat."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import fake_home
+import pytest
+from conftest import OpenPage, words
+
+from braindash.config import Home
+
+UNESCAPED = re.compile(r"(?<!\\)(<[a-z/]|\[link\]|\*\*bold|:smile:|\$x|`code)")
+
+
+def test_an_empty_home_says_what_to_do(open_page: OpenPage) -> None:
+    page = open_page("overview")
+    said = words(page)
+    assert "No results yet" in said
+    assert "braindash demo" in said
+    assert not page.metric
+
+
+def test_runs_without_results_are_counted_as_at_work(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_in_state(home, "running")
+    assert "1 run is at work" in words(open_page("overview"))
+
+
+def test_the_answer_its_numbers_and_the_caveat_are_shown(home: Home, open_page: OpenPage) -> None:
+    run_id = fake_home.add_done(home)
+    page = open_page("overview")
+    said = words(page).replace("\\", "")
+    assert "What did brain-tuning change?" in said
+    assert "0.700 → 0.775 of the noise ceiling" in said
+    assert any(fake_home.CAVEAT.split(":")[0] in w.value for w in page.warning)
+    assert page.metric[0].value == "+0.075"
+    assert page.metric[0].label == "Late language"
+    assert page.metric[1].value == "−0.036"  # the control, on the same region
+    assert "95 % CI 0.055 to 0.095 · n = 171 targets" in said
+    assert "The interval includes 0" in said  # primary auditory
+    assert page.query_params["run"] == [run_id] or page.query_params["run"] == run_id
+
+
+def test_what_was_left_out_is_said_in_words(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home)
+    said = words(open_page("overview"))
+    assert "sub-01, 400 targets – not finite or constant: 3; ceiling below 0.1: 40." in said
+    assert "2 of 48 targets in Primary auditory (A1)" in said
+
+
+def test_choices_change_the_figure_and_the_address(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home)
+    page = open_page("overview")
+    before = page.get("plotly_chart")[0].proto.spec
+    page.button_group(key="_show").set_value("change").run()
+    after = page.get("plotly_chart")[0].proto.spec
+    assert before != after
+    assert page.query_params["show"] in ("change", ["change"])
+
+
+def test_a_link_reopens_the_view(home: Home, open_page: OpenPage) -> None:
+    wanted = fake_home.add_done(home, "the one in the link")
+    fake_home.add_done(home, "a newer one")
+    page = open_page("overview", run=wanted, measure="r", subject="sub-02", show="change")
+    assert page.selectbox(key="_run").value == wanted
+    assert page.button_group(key="_measure").value == "r"
+    assert page.button_group(key="_subject").value == "sub-02"
+    assert page.button_group(key="_show").value == "change"
+
+
+@pytest.mark.parametrize("bad", ["../../etc", "20000101-000000-none", "<b>x</b>", "a" * 400])
+def test_an_unknown_run_in_the_link_is_said_and_another_shown(home: Home, open_page: OpenPage, bad: str) -> None:
+    run_id = fake_home.add_done(home)
+    page = open_page("overview", run=bad)
+    assert "The link names something that is not here" in words(page)
+    assert page.selectbox(key="_run").value == run_id
+
+
+@pytest.mark.parametrize("kind", sorted(fake_home.HOSTILE))
+def test_a_hostile_name_is_text(home: Home, open_page: OpenPage, kind: str) -> None:
+    fake_home.add_done(home, fake_home.HOSTILE[kind])
+    page = open_page("overview")
+    for element in (*page.markdown, *page.caption, *page.warning, *page.title, *page.subheader):
+        assert not UNESCAPED.search(element.value), element.value
+
+
+def test_damaged_results_are_a_message(home: Home, open_page: OpenPage) -> None:
+    run_id = fake_home.add_done(home)
+    (home.runs / run_id / "records.json").write_text('{"encoding": [', encoding="utf-8")
+    page = open_page("overview")
+    assert "cannot be read" in page.error[0].value
+    assert f"braindash evaluate {run_id}" in page.error[0].value.replace("\\", "")
+
+
+def test_one_subject_and_no_ceilings(home: Home, open_page: OpenPage) -> None:
+    run_id = fake_home.add_done(home, subjects=["sub-01"])
+    path = home.runs / run_id / "records.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for row in (*data["encoding"], *data["differences"]):
+        for key in list(row):
+            if "norm" in key or key == "noise_ceiling":
+                row[key] = None
+    path.write_text(json.dumps(data), encoding="utf-8")
+    page = open_page("overview")
+    assert "in r" in page.subheader[0].value
+    assert page.metric[0].value == "+0.037"
+    assert page.get("plotly_chart")

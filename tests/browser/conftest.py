@@ -1,0 +1,125 @@
+"""A real server on a free port, and Debian's Chromium to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from braindash.config import Home
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "app"))  # fake_home
+sys.path.insert(0, str(ROOT / "tests"))  # tiny_models
+START_SECONDS = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("browser")
+
+
+@dataclass
+class Server:
+    """The pages of one home, served by a process that can be ended and started again."""
+
+    home: Home
+    log: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        if not self.port:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "braindash.ui.serve", "--home", str(self.home.path), "--port", str(self.port)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"the server did not start: {self.log.read_text(encoding='utf-8')[-2000:]}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server on an empty home; fill ``server.home``, then ``server.start()``."""
+    served = Server(Home(tmp_path / "home"), tmp_path / "server.log")
+    yield served
+    served.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """Debian's Chromium, without a display."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: object, server: Server) -> Iterator[Callable[..., object]]:
+    """Open an address of the server in a new tab; requests to anywhere else fail the test."""
+    contexts: dict[tuple[int, int, str], Any] = {}
+    strangers: list[str] = []
+
+    def look(request: Any) -> None:
+        if not request.url.startswith(("data:", "blob:", server.url)):
+            strangers.append(request.url)
+
+    def open_(path: str = "", width: int = 1440, height: int = 900, scheme: str = "light") -> object:
+        kind = (width, height, scheme)
+        if kind not in contexts:  # kept, so that the second window of a kind finds its scripts in the cache
+            contexts[kind] = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[attr-defined]
+            contexts[kind].on("request", look)
+        context = contexts[kind]
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.goto(f"{server.url}/{path}")
+        page.get_by_test_id("stHeading").first.wait_for()
+        settle(page)
+        return page
+
+    yield open_
+    for context in contexts.values():
+        context.close()
+    assert not strangers, strangers
+
+
+def settle(page: object) -> None:
+    """Wait until the script has ended, and fail where it raised."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()  # type: ignore[attr-defined]
+    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id("stException").first.inner_text()  # type: ignore[attr-defined]
