@@ -9,11 +9,11 @@ import numpy as np
 
 from braindash.encoding.inference import (
     FEWEST_BLOCKS,
+    Shares,
     block_shares,
-    memory_factor,
+    paired_factor,
     permutation_test,
-    scaled,
-    sign_flip,
+    swap_blocks,
 )
 
 FEWEST_STORIES = 4  # with fewer, test stories are cut into units for intervals
@@ -66,7 +66,7 @@ class HeldOut:
         self.n_blocks = sum(n // block for n in lengths)
         self.n_permutations = n_permutations if self.n_blocks >= FEWEST_BLOCKS else 0
         self.p = np.full(n_targets, np.nan)
-        self.shares = np.zeros((self.n_blocks, n_targets), dtype=np.float32)
+        self.shares = Shares(*(np.zeros((self.n_blocks, n_targets), dtype=np.float32) for _ in range(2)))
         self._step = max(1, n_targets // SAMPLED)
         self._n_targets = n_targets
         self._waiting: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
@@ -99,7 +99,8 @@ class HeldOut:
             self.p[some] = permutation_test(
                 y, p, block=self.block, n_permutations=self.n_permutations, seed=self.seed
             ).p
-            self.shares[:, some] = block_shares(y, p, self.block)
+            shares = block_shares(y, p, self.block)
+            self.shares.r[:, some], self.shares.power[:, some] = shares.r, shares.power
             kept = slice(-self._start % self._step, None, self._step)
             self._samples.append(([x[:, kept] for x in y], [x[:, kept] for x in p]))
             self._start = some.stop
@@ -115,11 +116,12 @@ class HeldOut:
         """Return two-sided p values of the difference in r from another fit: (n_targets,)."""
         if not self.n_permutations or not reference.n_permutations:
             return np.full(self._n_targets, np.nan)
-        observed = [np.concatenate(parts, axis=1) for parts in zip(*(s[0] for s in self._samples), strict=True)]
-        mine, other = (
-            [scaled(np.concatenate(parts, axis=1)) for parts in zip(*(s[1] for s in fit._samples), strict=True)]
-            for fit in (self, reference)
-        )
-        factor = memory_factor(observed, [a - b for a, b in zip(mine, other, strict=True)], self.block)
-        shares = self.shares.astype(np.float64) - reference.shares
-        return sign_flip(shares, self.n_permutations, self.seed, "two-sided", factor)[1]
+        observed = _joined([sample[0] for sample in self._samples])
+        mine, other = (_joined([sample[1] for sample in fit._samples]) for fit in (self, reference))
+        factor = paired_factor(observed, mine, other, self.block)
+        return swap_blocks(self.shares, reference.shares, self.n_permutations, self.seed, "two-sided", factor)[1]
+
+
+def _joined(samples: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+    """Join samples of targets, story by story."""
+    return [np.concatenate(parts, axis=1) for parts in zip(*samples, strict=True)]

@@ -100,41 +100,71 @@ def paired_test(
 ) -> Permuted:
     """Test whether ``predicted`` correlates better with the responses than ``reference`` does.
 
-    Both predictions are scaled to unit variance; under the null hypothesis they can be
-    swapped in any block of TRs, which flips the sign of that block's share of the
-    difference. Arguments as in :func:`permutation_test`.
+    Under the null hypothesis the two predictions, scaled alike, can be swapped in any
+    block of TRs. Arguments as in :func:`permutation_test`.
     """
-    mine, other = ([scaled(x) for x in prediction] for prediction in (predicted, reference))
-    factor = 1.0
-    if correct:
-        factor = memory_factor(observed, [a - b for a, b in zip(mine, other, strict=True)], block)
-    difference = block_shares(observed, mine, block) - block_shares(observed, other, block)
-    value, pvalue = sign_flip(difference, n_permutations, seed, alternative, factor)
+    factor = paired_factor(observed, predicted, reference, block) if correct else 1.0
+    mine, other = (block_shares(observed, p, block) for p in (predicted, reference))
+    value, pvalue = swap_blocks(mine, other, n_permutations, seed, alternative, factor)
     left = sum(len(y) % block for y in observed)
-    return Permuted(value, pvalue, len(difference), block, left, factor)
+    return Permuted(value, pvalue, len(mine.r), block, left, factor)
 
 
-def block_shares(observed: Story, predicted: Story, block: int) -> np.ndarray:
-    """Return each block's share of r, (n_blocks, n_targets) float64: the shares of a target add up to its r."""
+def paired_factor(observed: Story, predicted: Story, reference: Story, block: int) -> float:
+    """Return :func:`memory_factor` for the difference of two predictions, scaled alike."""
+    mine, other = ([scaled(x) for x in prediction] for prediction in (predicted, reference))
+    return memory_factor(observed, [a - b for a, b in zip(mine, other, strict=True)], block)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What each block adds to a correlation: (n_blocks, n_targets) each.
+
+    Attributes
+    ----------
+    r : shares of r; they add up to it
+    power : shares of the prediction's sum of squares; they add up to 1
+    """
+
+    r: np.ndarray
+    power: np.ndarray
+
+
+def block_shares(observed: Story, predicted: Story, block: int) -> Shares:
+    """Return what each block adds to the correlation of responses and predictions."""
     y, _ = _in_blocks(observed, block)
     p, _ = _in_blocks(predicted, block)
-    return np.einsum("blv,blv->bv", y, p, dtype=np.float64) / (_norm(p) * _norm(y))
+    norm = _norm(p)
+    products = np.einsum("blv,blv->bv", y, p, dtype=np.float64)
+    return Shares(products / (norm * _norm(y)), np.einsum("blv,blv->bv", p, p, dtype=np.float64) / norm**2)
 
 
-def sign_flip(
-    shares: np.ndarray,
+def swap_blocks(
+    one: Shares,
+    two: Shares,
     n_permutations: int,
     seed: int,
     alternative: Literal["greater", "two-sided"] = "two-sided",
     factor: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Σ shares and its p value under random signs: shares (n_blocks, n_targets) -> (n_targets,) twice."""
+    """Return r of one prediction less r of another, and its p value when blocks are swapped at random.
+
+    A prediction made of blocks of both has its own sum of squares: leaving it out would make
+    the test far too careful where both predict well, because what raises Σ y·p by chance
+    raises Σ p² too.
+    """
     rng = np.random.default_rng(seed)
-    signs = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), (n_permutations, len(shares)))
-    value, p = shares.sum(0), np.empty(shares.shape[1])
-    for a in range(0, shares.shape[1], CHUNK):
+    swapped = rng.integers(0, 2, (n_permutations, len(one.r))).astype(np.float32)
+    r_one, r_two = one.r.sum(0, dtype=np.float64), two.r.sum(0, dtype=np.float64)
+    value, p = r_one - r_two, np.empty(one.r.shape[1])
+    for a in range(0, one.r.shape[1], CHUNK):
         some = slice(a, a + CHUNK)
-        p[some] = _p(value[some], signs @ shares[:, some].astype(np.float32), alternative, factor)
+        moved = swapped @ (two.r[:, some] - one.r[:, some]).astype(np.float32)
+        power = swapped @ (two.power[:, some] - one.power[:, some]).astype(np.float32)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            null = (r_one[some].astype(np.float32) + moved) / np.sqrt(1 + power)
+            null -= (r_two[some].astype(np.float32) - moved) / np.sqrt(1 - power)
+        p[some] = _p(value[some], null, alternative, factor)
     return value, p
 
 
@@ -341,6 +371,7 @@ def across_subjects(
             reached = null >= mean - 1e-12
         p = reached.mean(0)
     else:
-        total, p = sign_flip(flat, n_permutations, seed, alternative)
-        mean = total / n
+        signs = np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), (n_permutations, n))
+        mean = flat.mean(0)
+        p = _p(mean, signs @ flat / n, alternative, 1.0)
     return mean.reshape(values.shape[1:]), p.reshape(values.shape[1:])

@@ -138,12 +138,13 @@ def _banded_r2(
         predicted = model.predict(K_test[0])
     else:
         corners = np.concatenate([np.eye(len(K)), np.full((1, len(K)), 1 / len(K))])
-        drawn = generate_dirichlet_samples(n_iter, len(K), concentration=[0.1, 1.0], random_state=seed)
+        drawn = np.asarray(generate_dirichlet_samples(n_iter, len(K), concentration=[0.1, 1.0], random_state=seed))
+        weights = np.maximum(np.concatenate([corners, drawn]), 1e-6)  # himalaya takes their logarithm
         model = MultipleKernelRidgeCV(
             kernels="precomputed",
             solver="random_search",
             solver_params={
-                "n_iter": np.concatenate([corners, np.asarray(drawn)]).astype(np.float32),
+                "n_iter": (weights / weights.sum(1, keepdims=True)).astype(np.float32),
                 "alphas": alphas,
                 "progress_bar": False,
             },

@@ -99,11 +99,28 @@ def test_a_better_model_is_found_and_an_equal_one_is_not() -> None:
     better = paired_test(y_, good_, worse_)
     assert (better.value > 0).mean() > 0.99
     assert (better.p < 0.05).mean() > 0.8
-    assert 0.01 < (paired_test(y_, good_, equal_).p < 0.05).mean() < 0.09
-    shares = block_shares(y_, good_, 10)
+    assert 0.03 < (paired_test(y_, good_, equal_).p < 0.05).mean() < 0.08
+    shares = block_shares(y_, good_, 10).r
     assert shares.shape == (40, 400)
     centred = [[x - x.mean(0) for x in side] for side in (y_, good_)]
     np.testing.assert_allclose(shares.sum(0), correlation(*(np.concatenate(s) for s in centred)), atol=1e-5)
+
+
+def test_swaps_equal_correlations_of_swapped_predictions() -> None:
+    rng = np.random.default_rng(7)
+    y, one, two = (x - x.mean(0) for x in rng.standard_normal((3, 60, 5)))
+    one, two = one + 0.5 * y, (two + 0.2 * y) * 3  # scales must not matter
+    found = paired_test([y], [one], [two], block=10, n_permutations=200, seed=3, correct=False)
+    np.testing.assert_allclose(found.value, correlation(y, one) - correlation(y, two), atol=1e-6)
+    swapped = np.random.default_rng(3).integers(0, 2, (200, 6)).repeat(10, axis=1)[:, :, None]
+    a, b = one / np.sqrt((one**2).sum(0)), two / np.sqrt((two**2).sum(0))
+
+    def r(p: np.ndarray) -> np.ndarray:
+        return (y * p).sum(0) / np.sqrt((y**2).sum(0) * (p**2).sum(0))
+
+    null = np.stack([r(np.where(s, b, a)) - r(np.where(s, a, b)) for s in swapped])
+    expected = (1 + (np.abs(null) >= np.abs(found.value) * (1 - 1e-6)).sum(0)) / 201
+    np.testing.assert_allclose(found.p, expected, atol=1e-12)
 
 
 def test_false_discovery_rates_equal_scipys() -> None:
