@@ -89,7 +89,7 @@ DEFAULT_DELAYS = (1, 2, 3, 4)
 DEFAULT_LAGS = (0.0, 0.4)  # seconds
 DEFAULT_LAG_STEP = 0.02  # seconds: from frame to frame of most speech models
 DEFAULT_BLOCK = 10  # TRs
-DEFAULT_ALPHAS = tuple(float(10**e) for e in [x / 2 for x in range(0, 15)])  # 1 … 1e7
+DEFAULT_ALPHAS = tuple(float(10**e) for e in [x / 2 for x in range(15)])  # 1 … 1e7
 
 
 class EncodingConfig(_Settings):

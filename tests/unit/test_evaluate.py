@@ -1,0 +1,118 @@
+"""Evaluating a run: every model on the same stories, leaks refused, exclusions counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mini_study import write_mini_study
+from tiny_models import save_tiny
+
+from braindash.config import Home, TuneConfig
+from braindash.errors import BraindashError, LeakageError
+from braindash.runs.evaluate import choose_regions, evaluate_run, find_candidates
+from braindash.runs.record import Run, RunStore
+from braindash.runs.results import open_results
+
+
+def tuned_run(home: Home, model: Path, **changes: Any) -> Run:
+    from braindash.speech import open_model
+    from braindash.studies import open_study
+    from braindash.tuning import tune
+
+    config = TuneConfig.model_validate(
+        {"study": "mini", "model": str(model), "precision": "fp32", "optimiser": {"epochs": 1}} | changes
+    )
+    run = RunStore(home).create(config)
+    tune(
+        open_study("mini", home),
+        open_model(str(model), home),
+        config,
+        run.path,
+        progress=lambda row: None,
+        should_stop=lambda: False,
+    )
+    run.update_status(state="done", tuned=True)
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Run, Run]:
+    from braindash.studies.library import add_study
+
+    folder = tmp_path_factory.mktemp("evaluate")
+    home = Home(folder / "home")
+    add_study(home, "table", write_mini_study(folder / "mini", subjects=2, n_trs=62))
+    model = save_tiny("wav2vec2", folder / "tiny")
+    return home, tuned_run(home, model), tuned_run(home, model, control="block-permuted")
+
+
+def test_a_run_is_evaluated_with_its_control(runs: tuple[Home, Run, Run]) -> None:
+    _, run, control = runs
+    told: list[tuple[float, str]] = []
+    records = evaluate_run(run, progress=lambda f, what: told.append((f, what)))
+    assert records["models"] == ["pretrained", "brain_tuned", "block_permuted"]
+    assert records["provenance"]["runs"] == {"brain_tuned": run.id, "block_permuted": control.id}
+    assert [f for f, _ in told] == sorted(f for f, _ in told)
+    assert told[-1][0] == 1.0
+    # the constant and the NaN target are counted, for each subject
+    assert {e["not finite or constant"] for e in records["excluded"].values()} == {2}
+    loud = next(
+        r
+        for r in records["encoding"]
+        if (r["model"], r["subject"], r["roi"], r["layer"]) == ("pretrained", "all", "loud", 0)
+    )
+    quiet = next(
+        r
+        for r in records["encoding"]
+        if (r["model"], r["subject"], r["roi"], r["layer"]) == ("pretrained", "all", "quiet", 0)
+    )
+    assert loud["r"] > 0.3  # loudness is in the first layer even of random weights
+    assert abs(quiet["r"]) < 0.2
+    assert quiet["n_targets"] == 12  # 8 a subject less the two excluded
+
+    data = open_results(run.path)["encoding"]
+    shown = data["r"].sel(model="pretrained", layer=0)
+    mine = (data["roi"] == "loud").values
+    assert loud["r"] == pytest.approx(float(np.nanmean(shown.values[mine])), abs=1e-5)
+
+
+def test_a_control_alone_is_compared_with_the_pretrained_model(runs: tuple[Home, Run, Run]) -> None:
+    _, _, control = runs
+    assert [c.name for c in find_candidates(control, control.home)] == ["pretrained", "block_permuted"]
+
+
+def test_a_run_without_a_model_is_refused(runs: tuple[Home, Run, Run]) -> None:
+    home, run, _ = runs
+    empty = RunStore(home).create(run.config)
+    with pytest.raises(BraindashError, match="no tuned model"):
+        evaluate_run(empty)
+    RunStore(home).delete(empty.id)
+
+
+def test_a_model_that_saw_a_test_story_is_refused_by_name(runs: tuple[Home, Run, Run]) -> None:
+    _, run, _ = runs
+    path = run.model_dir / "braindash_model.json"
+    before = path.read_text(encoding="utf-8")
+    about = json.loads(before)
+    about["stories"]["tune"].append("five")
+    try:
+        path.write_text(json.dumps(about), encoding="utf-8")
+        with pytest.raises(LeakageError, match="five"):
+            evaluate_run(run)
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def test_regions_are_named_groups_and_the_studys_own() -> None:
+    parcels = ["A1"] * 3 + ["STSda"] * 6 + ["mine"] * 6 + [""] * 5 + [f"p{i}" for i in range(30)]
+    targets = pd.DataFrame({"roi": parcels, "hemi": ["L"] * len(parcels)})
+    masks = choose_regions(targets)
+    assert {"cortex", "left", "primary_auditory", "late_language", "STSda", "mine"} <= set(masks)
+    assert "right" not in masks
+    assert "p3" not in masks  # one target, in a study of many regions
+    assert masks["primary_auditory"].sum() == 3
