@@ -87,7 +87,7 @@ class FeatureStore:
             "code": CODE_VERSION,
             "model": model.identity,
             "window": window.model_dump(mode="json"),
-            "audio": _hash_audio(study, story),
+            "audio": audio_key(study, story),
             "times": hashlib.sha256(times.tobytes()).hexdigest(),
             "tr": float(study.tr),
         }
@@ -189,7 +189,7 @@ def _last_use(folder: Path) -> float:
     return (card if card.exists() else folder).stat().st_mtime
 
 
-def _hash_audio(study: Study, story: str) -> str:
+def audio_key(study: Study, story: str) -> str:
     """Hash the audio file's bytes and which part of it is the story: cheaper than decoding it, and as telling."""
     told = study.story(story)
     path = told.audio

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from braindash.config import Home, TuneConfig
-from braindash.errors import BraindashError, LeakageError
+from braindash.errors import BraindashError
 from braindash.jobs.command import command_for
+from braindash.runs.leaks import refuse_leaks
 
 if TYPE_CHECKING:
     from braindash.speech.catalogue import ModelInfo
@@ -122,7 +123,7 @@ def preflight(config: TuneConfig, home: Home, timed: bool = True) -> Preflight:
     if study is not None:
         _check_study(found, study, config)
         with _noting(found):
-            refuse_leaks(study, config.model, home)
+            refuse_leaks(study, [config.model], home)
             found.leak_check = (
                 f"no test story ({', '.join(study.split.test) or 'none'}) is among those tuned or chosen on"
             )
@@ -202,19 +203,6 @@ def _check_study(found: Preflight, study: Study, config: TuneConfig) -> None:
         _count_targets(found, study, config, read=False)
     if study.simulated:
         found.notes.append("The subjects of this study are simulated.")
-
-
-def refuse_leaks(study: Study, model: str, home: Home) -> None:
-    """Raise LeakageError if ``model`` was itself tuned or chosen on a story that ``study`` tests on."""
-    from braindash.runs.evaluate import stories_seen
-
-    for seen in stories_seen(model, home):
-        leaked = sorted(set(seen["stories"]) & set(study.split.test)) if seen["study"] == study.id else []
-        if leaked:
-            raise LeakageError(
-                f"The model {model} was tuned or chosen on {', '.join(leaked)}, which study {study.id!r} tests on.",
-                "Start from a model that has not seen it, or test on other stories.",
-            )
 
 
 def _measure_machine(found: Preflight, home: Home) -> None:

@@ -136,14 +136,14 @@ class Worker:
 
     def _tuning(self, report: Reporter, device: str) -> None:
         report.stage("preparing", "Opening the study and the model.")
-        from braindash.jobs.preflight import refuse_leaks
+        from braindash.runs.leaks import refuse_leaks
         from braindash.runs.provenance import data_fingerprint
         from braindash.speech.loading import open_model
         from braindash.studies.library import open_study
 
         run, config = self.run, self.run.config
         study = open_study(config.study, run.home)
-        refuse_leaks(study, config.model, run.home)
+        refuse_leaks(study, [config.model], run.home)
         model = open_model(config.model, run.home)
         self._check_stop()
         run.add_provenance(

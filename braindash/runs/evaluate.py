@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from braindash.config import EncodingConfig, Home, TuneConfig
-from braindash.errors import BraindashError, LeakageError
+from braindash.errors import BraindashError
+from braindash.runs.leaks import refuse_leaks
 from braindash.runs.results import write_results
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     study = open_study(tuning.study, home)
     subjects = tuple(tuning.subjects or study.subjects)
     candidates = find_candidates(run, home)
-    refuse_leaks(study, candidates, home)
+    refuse_leaks(study, [c.ref for c in candidates], home)
 
     began = time.monotonic()
     models: dict[str, SpeechModel] = {}
@@ -176,36 +177,6 @@ def find_candidates(run: Run, home: Home) -> list[Candidate]:
 
 def control_name(config: TuneConfig) -> str:
     return config.control.replace("-", "_")
-
-
-def refuse_leaks(study: Study, candidates: Sequence[Candidate], home: Home) -> None:
-    """Raise LeakageError if any tuned model has seen a story that is a test story of the study."""
-    for candidate in candidates:
-        for seen in stories_seen(candidate.ref, home):
-            if seen["study"] != study.id:
-                continue
-            leaked = sorted(set(seen["stories"]) & set(study.split.test))
-            if leaked:
-                raise LeakageError(
-                    f"The model {candidate.ref} was tuned or chosen on {', '.join(leaked)}, "
-                    f"which study {study.id!r} tests on.",
-                    "Test on other stories, or tune a model without these.",
-                )
-
-
-def stories_seen(ref: str, home: Home) -> list[dict[str, Any]]:
-    """Return the stories that a tuned model, and the tuned models it came from, have seen."""
-    folder = home.runs / ref / "model" / "braindash_model.json"
-    seen: list[dict[str, Any]] = []
-    visited: set[str] = set()
-    while ref not in visited and folder.exists():
-        visited.add(ref)
-        about = json.loads(folder.read_text(encoding="utf-8"))
-        stories = about.get("stories") or {}
-        seen.append({"study": about.get("study"), "stories": [s for part in stories.values() for s in part]})
-        ref = str(about.get("base", ""))
-        folder = home.runs / ref / "model" / "braindash_model.json"
-    return seen
 
 
 def _extract_all(

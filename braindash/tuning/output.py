@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braindash.config import TuneConfig
+from braindash.features.store import audio_key
 from braindash.tuning.checkpoints import full_disk, replace_folder, sync_folder, write_synced
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def describe_model(model: SpeechModel, config: TuneConfig, data: TuningData, lay
         "control": config.control,
         "study": data.study.id,
         "stories": {"tune": list(data.tune_stories), "validation": list(data.validation_stories)},
+        "audio": {s: audio_key(data.study, s) for s in (*data.tune_stories, *data.validation_stories)},
         "subjects": list(data.subjects),
         "targets": {s: sel.counts() for s, sel in data.selections.items()},
         "config": config.model_dump(mode="json"),

@@ -367,15 +367,15 @@ def test_a_model_that_has_seen_a_test_story_is_refused_by_name(say: Any, home: H
     folder.mkdir(parents=True)
     about = {"study": "mini", "base": "x", "stories": {"tune": ["one", "five"], "validation": []}}
     (folder / "braindash_model.json").write_text(json.dumps(about))
-    from braindash.jobs.preflight import refuse_leaks
+    from braindash.runs.leaks import refuse_leaks
     from braindash.studies.library import open_study
 
     study = open_study("mini", home)
     with pytest.raises(BraindashError, match="five"):
-        refuse_leaks(study, folder.parent.name, home)
+        refuse_leaks(study, [folder.parent.name], home)
     about["stories"]["tune"] = ["one"]
     (folder / "braindash_model.json").write_text(json.dumps(about))
-    refuse_leaks(study, folder.parent.name, home)
+    refuse_leaks(study, [folder.parent.name], home)
 
 
 def test_models_are_listed_and_shown(say: Any, mini: Path) -> None:

@@ -116,3 +116,25 @@ def test_regions_are_named_groups_and_the_studys_own() -> None:
     assert "right" not in masks
     assert "p3" not in masks  # one target, in a study of many regions
     assert masks["primary_auditory"].sum() == 3
+
+
+def test_a_recording_is_known_under_any_name(runs: tuple[Home, Run, Run], tmp_path: Path) -> None:
+    """The same audio as another study, with a tuned story as its test: refused."""
+    import yaml
+
+    from braindash.runs.leaks import refuse_leaks, stories_seen
+    from braindash.studies.library import add_study
+
+    home, run, _ = runs
+    folder = write_mini_study(tmp_path / "other", subjects=2, n_trs=62)
+    spec = yaml.safe_load((folder / "study.yaml").read_text())
+    spec["id"] = "other"
+    for story in spec["stories"]:
+        story["name"] = f"renamed-{story['name']}"
+        story["split"] = {"one": "test", "five": "tune"}.get(story["name"].removeprefix("renamed-"), story["split"])
+    (folder / "study.yaml").write_text(yaml.safe_dump(spec))
+    other = add_study(home, "table", folder)
+    assert [s.study for s in stories_seen(run.id, home)] == ["mini"]
+    with pytest.raises(LeakageError, match="renamed-one"):
+        refuse_leaks(other, [run.id], home)
+    refuse_leaks(other, ["whisper-tiny.en"], home)  # has seen nothing
