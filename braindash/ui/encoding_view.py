@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import links, names, tables
-from braindash.ui.results import SHORT_FORMS, chart, theme
+from braindash.ui.results import chart, short_forms, theme
 from braindash.ui.text import escape
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def table(results: Results, choice: Choice) -> None:
         theme=theme(),
     )
     chart(figure, key="layer_region")
-    st.caption(f"Mean over a region's targets, on test stories. {SHORT_FORMS}")
+    st.caption(f"Mean over a region's targets, on test stories. {short_forms(results.regions)}")
     with st.expander("The numbers, with intervals", icon=":material/table:"):
         st.dataframe(
             tables.numbers(results, choice.subject, choice.measure, (choice.model, "pretrained")),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from braindash.runs.record import RunRow
 
 REGIONS: dict[str, str] = {
-    "cortex": "Whole cortex",
+    "cortex": "Whole cortex (all targets)",
     "primary_auditory": "Primary auditory (A1)",
     "early_auditory": "Early auditory",
     "late_language": "Late language",

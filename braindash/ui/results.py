@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
@@ -20,6 +21,11 @@ SHORT_FORMS = (
     "AG: angular gyrus. LTC: lateral temporal cortex. IFG, MFG: inferior and middle frontal gyrus. "
     "Regions are groups of HCP-MMP1 parcels."
 )
+
+
+def short_forms(regions: Sequence[str]) -> str:
+    """Explain the names of the regions that are shown, where they are the named groups."""
+    return SHORT_FORMS if any(roi in names.MAIN_REGIONS for roi in regions) else ""
 
 
 def theme() -> Literal["light", "dark"]:
@@ -80,7 +86,7 @@ def headline(results: Results) -> None:
             )
             st.text(names.model(card.model))
             st.caption(f"{interval(card.low, card.high, 3)} · n = {count(card.n, 'target')}")
-            st.caption("The interval excludes 0." if card.sure else "The interval includes 0\\: no change shown.")
+            st.caption(card.verdict)
 
 
 def _peaks(results: Results, main: str, focus: str, subject: str, measure: str) -> None:
@@ -135,7 +141,7 @@ def curves_section(results: Results) -> None:
     marks = "Filled marks: the interval excludes zero. " if view == "change" else ""
     st.caption(
         "Lines: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. Bands: 95 % "
-        f"intervals over test stories and targets. {marks}Layer 0 is the model's front end. {SHORT_FORMS}"
+        f"intervals over test stories and targets. {marks}Layer 0 is the model's front end. {short_forms(regions)}"
     )
 
 

@@ -69,9 +69,15 @@ class Change:
     n: int
 
     @property
-    def sure(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+    def verdict(self) -> str:
+        """What the interval says, in a sentence."""
+        if self.low != self.low or self.high != self.high:
+            return "Without an interval, a change cannot be told from chance."
+        return (
+            "The interval excludes 0."
+            if self.low > 0 or self.high < 0
+            else "The interval includes 0 – no change shown."
+        )
 
 
 def change(results: Results, model: str, roi: str, layer: int, subject: str, measure: str) -> Change | None:
@@ -123,7 +129,8 @@ def excluded_sentences(results: Results) -> list[str]:
         of = f", {count(total, 'target')}" if isinstance(total, int) else ""
         parts = [f"{reason}: {n:,}" for reason, n in reasons.items() if reason != "targets" and n]
         said.append(f"{subject}{of} – {'; '.join(parts) or 'none left out'}.")
-    said += _without_ceiling(results)
+    if "r_norm" in measures(results):
+        said += _without_ceiling(results)
     return said or ["No target was left out."]
 
 
