@@ -8,6 +8,7 @@ The folder ``home/studies/demo/`` holds
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import pandas as pd
 
 from braindash.demo import planting, stimulus
 from braindash.demo.patches import Patches, make_patches
+from braindash.errors import BraindashError
 
 VERSION = 1
 TR = 2.0  # seconds
@@ -145,6 +147,13 @@ def build(target: Path, small: bool = False, progress: Progress | None = None) -
         else:
             work.rename(target)
         tell(1.0, "the study is ready")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise BraindashError(
+            f"There is no space left at {target.parent} for the demo study (about 100 MB).",
+            "Free some space, or choose another home with --home, then run `braindash demo` again.",
+        ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
