@@ -41,15 +41,19 @@ def test_from_the_first_page_to_the_result(server: Server, visit: Callable[..., 
     page.get_by_test_id("stCode").filter(has_text="visitor").wait_for()
     settle(page)
 
+    page.get_by_role("button", name="Check memory and time").click()
+    page.get_by_text("no test story (s5) is among those tuned or chosen on").wait_for(timeout=120_000)
+    assert page.get_by_text("tuned on 6 of 6 targets").count() == 2
+
     page.get_by_role("button", name="Launch").click()
-    page.get_by_text("Launched.").wait_for(timeout=60_000)
+    page.get_by_text("Launched.").wait_for(timeout=120_000)
     page.get_by_role("link", name="Watch it").click()
     page.get_by_role("heading", name="the visitor's run").wait_for()
     rows = RunStore(server.home).list()
     assert [r.name for r in rows] == ["the visitor's run"]
     assert f"run={rows[0].id}" in page.url
 
-    page.get_by_role("link", name="Results").wait_for(timeout=120_000)  # appears by itself when the run has ended
+    page.get_by_role("link", name="Results").wait_for(timeout=300_000)  # appears by itself when the run has ended
     assert RunStore(server.home).row(rows[0].id).state == "done"
     page.get_by_role("link", name="Results").click()
     page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
