@@ -96,13 +96,13 @@ class EncodingConfig(_Settings):
     """How responses are predicted from features."""
 
     window: WindowConfig = WindowConfig()
-    delays: tuple[int, ...] = Field(DEFAULT_DELAYS, description="FIR delays, in TRs.")
+    delays: tuple[int, ...] = Field(DEFAULT_DELAYS, description="FIR delays, in TRs (electrodes: lags instead).")
     lags: tuple[float, float] = Field(
-        DEFAULT_LAGS, description="First and last lag of the response behind the sound, for electrodes."
+        DEFAULT_LAGS, description="First and last lag of the response behind the sound, in seconds (electrodes)."
     )
-    lag_step: float = Field(DEFAULT_LAG_STEP, gt=0, le=1, description="From lag to lag, for electrodes.")
+    lag_step: float = Field(DEFAULT_LAG_STEP, gt=0, le=1, description="Seconds from lag to lag (electrodes).")
     lag_components: int | None = Field(
-        64, ge=1, description="Principal components of a layer that are lagged, for electrodes; None: the whole layer."
+        64, ge=1, description="Principal components of a layer that are lagged (electrodes); None: the whole layer."
     )
     alphas: tuple[float, ...] = Field(DEFAULT_ALPHAS, description="Ridge penalties tried (added to X'X).")
     select: Literal["r", "r2"] = Field("r", description="Score that chooses the penalty.")
@@ -112,7 +112,7 @@ class EncodingConfig(_Settings):
     )
     n_boot: int = Field(1000, ge=100, description="Bootstrap samples behind every standard error.")
     n_permutations: int = Field(1000, ge=0, description="Block permutations behind every p value; 0: none.")
-    block_trs: int = Field(DEFAULT_BLOCK, ge=1, description="TRs that a permutation moves together.")
+    block_trs: int = Field(DEFAULT_BLOCK, ge=1, description="TRs that a permutation moves together (electrodes: 5 s).")
     fdr: Literal["bh", "by"] = Field(
         "bh", description="False discovery rate: Benjamini-Hochberg, or Benjamini-Yekutieli."
     )

@@ -74,6 +74,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     from braindash.comparing.differences import peak_layers, region_rows
     from braindash.comparing.summary import summarise
     from braindash.encoding.regions import region_title
+    from braindash.features.lags import for_signal
     from braindash.features.store import FeatureStore
     from braindash.speech import open_model
     from braindash.studies import open_study
@@ -132,7 +133,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         "excluded": excluded,
         "caveats": [*study.caveats, *_caveats(tuning, study, datasets[0])],
         "provenance": {
-            "evaluation": settings.model_dump(mode="json"),
+            "evaluation": for_signal(settings, study.signal, study.tr).model_dump(mode="json"),
             "weights": {c.name: models[c.name].weights_hash for c in candidates},
             "runs": {c.name: c.ref for c in candidates[1:]},
             "split": {p: list(study.stories_of(p)) for p in ("tune", "validation", "test")},
