@@ -131,8 +131,8 @@ def draw(rates: dict[str, np.ndarray], path: Path) -> None:
         )
     ax.axvspan(4, 6, color="0.9", zorder=0)
     ax.set_yticks(range(len(names)), names)
-    ax.set_xlabel("vertices that pass at .05 (%), mean and 95 % interval over stimuli")
-    ax.set_title("Nobody heard anything: 4 to 6 % should pass (grey), and none after FDR", size=9, loc="left")
+    ax.set_xlabel("vertices that pass at .05 (%)")
+    ax.set_title("Nobody heard anything: 5 % should pass, none after FDR", size=9, loc="left")
     ax.set_xlim(-3, None)
     ax.set_ylim(-0.5, len(names) - 0.2)
     for side in ("top", "right"):

@@ -52,6 +52,7 @@ class Job:
     weights: np.ndarray | None = None  # (v, k)
     moments: Moments | None = None
     plan: Plan | None = None
+    reported: int = 0  # targets given to on_block, which a block that is tried again must not see twice
 
     @property
     def size(self) -> tuple[int, int]:
@@ -169,9 +170,10 @@ def _pass(
         except Exception as error:
             if not engine.is_out_of_memory(error) or width <= NARROWEST_BLOCK:
                 raise
-            engine.recover()
             width = max(NARROWEST_BLOCK, width // 2)
             log.warning("Out of memory on %s: going on with blocks of %d targets.", engine.name, width)
+        # Only now: while the error is handled, its traceback holds the arrays of the failed block.
+        engine.recover()
     return width
 
 
@@ -214,11 +216,12 @@ def _finish(
         Y = np.ascontiguousarray(y.T, dtype=engine.dtype)
         _check_finite(Y[:, 0], Y, targets)
         _add_moments(job.moments, s, targets, Y, P, mean)
-        if job.on_block is not None:
+        if job.on_block is not None and targets.start >= job.reported:
             observed.append(Y)
             predicted.append(P + mean[:, None].astype(P.dtype))
-    if job.on_block is not None:
+    if job.on_block is not None and targets.start >= job.reported:
         job.on_block(targets, observed, predicted)
+        job.reported = targets.stop
 
 
 def _add_moments(moments: Moments, s: int, targets: slice, Y: np.ndarray, P: np.ndarray, mean: np.ndarray) -> None:

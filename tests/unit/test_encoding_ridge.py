@@ -248,6 +248,10 @@ def test_out_of_memory_halves_the_block_says_so_and_finishes(
     X, Y = make(30, v=200)
     expected = StoryRidgeCV(ALPHAS, device="torch").fit(X, Y, test=(X, Y))
     real = TorchEngine.matmul
+    seen: list[int] = []
+
+    def on_block(targets: slice, observed: list[np.ndarray], predicted: list[np.ndarray]) -> None:
+        seen.extend(range(targets.start, targets.stop))
 
     def small(self: TorchEngine, a: Any, b: Any) -> Any:
         if len(a) > 60:
@@ -256,7 +260,8 @@ def test_out_of_memory_halves_the_block_says_so_and_finishes(
 
     monkeypatch.setattr(TorchEngine, "matmul", small)
     with caplog.at_level(logging.WARNING):
-        fitted = StoryRidgeCV(ALPHAS, device="torch").fit(X, Y, test=(X, Y))
+        fitted = StoryRidgeCV(ALPHAS, device="torch").fit(X, Y, test=(X, Y), on_block=on_block)
+    assert seen == list(range(200))
     assert "Out of memory on torch:cpu" in caplog.text
     np.testing.assert_allclose(fitted.cv_scores_, expected.cv_scores_, atol=2e-6)
     assert fitted.test_ is not None
