@@ -157,3 +157,34 @@ def test_the_sound_comes_before_the_response(home: Home, study: Any, model: Any)
     after = encode(home, study, model, n_permutations=0)["r"].values.squeeze()
     before = encode(home, study, model, n_permutations=0, lags=(-0.5, -0.2))["r"].values.squeeze()
     assert (after > before + 0.1).all(), (after, before)
+
+
+def test_tuning_and_evaluating_run_to_the_end(home: Home, study: Any) -> None:
+    from braindash.config import TuneConfig
+    from braindash.jobs.launch import launch
+    from braindash.runs.record import RunStore
+
+    encoding = {**SETTINGS, "window": SETTINGS["window"].model_dump(), "layers": [0, 3], "n_permutations": 200}
+    config = TuneConfig.model_validate(
+        {
+            "study": "naplib",
+            "model": str(home.path.parent / "model"),
+            "window": {"context": 8, "stride": 8},
+            "head": {"kind": "linear"},
+            "optimiser": {"epochs": 1},
+            "encoding": encoding,
+        }
+    )
+    run = RunStore(home).create(config)
+    launch(run, detach=True)
+    status = run.wait(timeout=200)
+    assert status.state == "done", (status.error, run.log_tail(30))
+    records = run.records()
+    assert records is not None
+    assert records["models"] == ["pretrained", "brain_tuned"]
+    assert any("simulated" in c for c in records["caveats"])
+    settled = records["provenance"]["evaluation"]
+    assert settled["delays"] == list(range(0, 31, 3))
+    assert settled["block_trs"] == 500
+    assert all(np.isfinite(r["r"]) for r in records["encoding"])
+    assert any("test story was cut into 3 stretches" in c for c in records["caveats"])
