@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BLOCK_SECONDS = 5.0  # exchanged together in tests on electrodes: longer than responses resemble themselves
 UNIT_BLOCKS = 3  # blocks in a stretch of a story that an interval is made over
+HEAD_LAGS = 5  # of a tuning head: it takes the whole layer at every lag, and the encoder can move things in time
 BOLD_UNIT_ROWS = 30  # 3 blocks of 10 TRs
 
 
@@ -87,15 +88,17 @@ def for_signal(config: EncodingConfig, signal: str, tr: float) -> EncodingConfig
 def tuning_for_signal(config: TuneConfig, signal: str, tr: float) -> TuneConfig:
     """Return a fine-tune's settings with everything that is counted in rows settled for a study.
 
-    BOLD: as they are. Electrodes: the head's ``delays`` become the lags of ``encoding``, the control's
-    ``permute_block`` 5 s, each only where it was left at its default for BOLD; ``encoding`` as by
-    :func:`for_signal`. Settled settings stay as they are when settled again.
+    BOLD: as they are. Electrodes: the head's ``delays`` become 5 lags over those of ``encoding``
+    (fewer where its ``lag_step`` leaves no room), the control's ``permute_block`` 5 s, each only where
+    it was left at its default for BOLD; ``encoding`` as by :func:`for_signal`. Settled settings stay
+    as they are when settled again.
     """
     if signal != "electrodes":
         return config
     delays = config.delays
     if tuple(delays) == DEFAULT_DELAYS:
-        delays = lag_rows(config.encoding.lags, config.encoding.lag_step, tr)
+        lags = config.encoding.lags
+        delays = lag_rows(lags, max(config.encoding.lag_step, (lags[1] - lags[0]) / (HEAD_LAGS - 1)), tr)
     return config.model_copy(
         update={
             "delays": delays,

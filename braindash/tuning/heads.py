@@ -168,7 +168,7 @@ def build_head(
     if config.kind == "hrf_low_rank" and signal != "bold":
         raise BraindashError(
             f"head.kind is hrf_low_rank, but the study's signal is {signal!r}, which has no haemodynamic response.",
-            "Set head.kind to low_rank or linear: their delays are then the lags of encoding.lags.",
+            "Set head.kind to low_rank or linear: their delays are then lags in the range of encoding.lags.",
         )
     head = Head(config.kind, width, n_targets, config.rank, delays, tr)
     if config.kind != "linear" and config.rank > head.n_inputs:

@@ -61,9 +61,12 @@ def test_what_was_chosen_is_taken_as_rows() -> None:
 
 def test_a_fine_tune_is_settled_once() -> None:
     settled = tuning_for_signal(TuneConfig(study="s", model="m"), "electrodes", 0.01)
-    assert settled.delays == settled.encoding.delays == tuple(range(0, 41, 2))
+    assert settled.encoding.delays == tuple(range(0, 41, 2))
+    assert settled.delays == (0, 10, 20, 30, 40)
     assert settled.permute_block == settled.encoding.block_trs == 500
     assert tuning_for_signal(settled, "electrodes", 0.01) == settled
+    narrow = TuneConfig.model_validate({"study": "s", "model": "m", "encoding": {"lags": (0.1, 0.15)}})
+    assert tuning_for_signal(narrow, "electrodes", 0.01).delays == (10, 12, 14)
 
 
 def test_lags_that_cannot_be_meant_are_refused() -> None:
