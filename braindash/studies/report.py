@@ -65,7 +65,8 @@ class StudyReport(BaseModel):
 
     def lines(self) -> list[str]:
         """Return the report as lines of plain text."""
-        out = [f"{self.title} ({self.id}, {self.kind}; TR {self.tr:g} s{'; simulated' if self.simulated else ''})"]
+        rows = f"TR {self.tr:g} s" if self.signal == "bold" else f"{1 / self.tr:g} rows a second"
+        out = [f"{self.title} ({self.id}, {self.kind}; {rows}{'; simulated' if self.simulated else ''})"]
         out += [f"  caveat: {c}" for c in self.caveats]
         seconds = {p: sum(s.duration_s for s in self.stories if s.part == p) for p in PARTS}
         counts = {p: sum(s.part == p for s in self.stories) for p in PARTS}

@@ -153,6 +153,30 @@ def test_blocks_and_stretches_are_seconds(folder: Path, tmp_path: Path) -> None:
     assert data.sizes["unit"] == SECONDS // 15
 
 
+def test_blocks_of_seconds_keep_the_false_positives() -> None:
+    """Series that resemble themselves for a second, at 100 Hz: 5 s blocks pass 1 in 20, ten rows pass more."""
+    from scipy.signal import lfilter
+
+    from braindash.encoding.inference import permutation_test
+    from braindash.features.lags import for_signal
+
+    rng = np.random.default_rng(0)
+
+    def slow() -> np.ndarray:
+        noise = rng.standard_normal((6500, 400))
+        return lfilter([1], [1, -np.exp(-0.01)], noise, axis=0)[500:].astype(np.float32)
+
+    observed, predicted = [slow(), slow()], [slow(), slow()]
+
+    def share(block: int) -> float:
+        p = permutation_test(observed, predicted, block=block, n_permutations=200, seed=0).p
+        return float((p < 0.05).mean())
+
+    settled = share(for_signal(EncodingConfig(), "electrodes", 0.01).block_trs)
+    assert 0.03 < settled < 0.065
+    assert share(10) > settled + 0.01
+
+
 def test_the_check_reports_the_study(folder: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     add_study(home, "electrodes", folder)
