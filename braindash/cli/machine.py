@@ -52,13 +52,11 @@ def serve(session: Session, port: int, browser: bool) -> None:
         session.emit({"url": url, "home": str(session.home.path)})
     session.tell(f"The dashboard is at {url} (Ctrl-C ends it). Home: {session.home.path}")
     display = sys.platform == "darwin" or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY"))
-    command = [sys.executable, "-m", "streamlit", "run", str(script)]
-    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    command += ["--server.headless", str(not (browser and display)).lower(), "--browser.gatherUsageStats", "false"]
-    os.environ["BRAINDASH_HOME"] = str(session.home.path)
+    command = [sys.executable, "-m", "braindash.ui.serve", "--home", str(session.home.path), "--port", str(port)]
+    if browser and display:
+        command.append("--open")
     sys.stdout.flush()
     sys.stderr.flush()
-    os.chdir(script.parent)  # Streamlit reads .streamlit/config.toml from the working directory
     os.execv(sys.executable, command)
 
 

@@ -13,12 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import stats
 
 FEWEST_UNITS = 3
 CHUNK = 4096  # targets worked on at once: bounds memory at n_boot × CHUNK
+
+
+class Scored(Protocol):
+    """What is left of a fit, one row a scoring unit: its score can be rebuilt for any resample of the units."""
+
+    @property
+    def n_units(self) -> int: ...
+
+    def resampled(self, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the score with ``weights`` (n_samples, n_units) of some targets: (n_samples, n_targets)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,18 @@ class Moments:
     yy: np.ndarray
     pp: np.ndarray
 
+    @property
+    def n_units(self) -> int:
+        return len(self.yp)
+
+    def resampled(self, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            r = (weights @ self.yp[:, targets]) / np.sqrt(
+                (weights @ self.yy[:, targets]) * (weights @ self.pp[:, targets])
+            )
+        # a constant prediction predicts nothing: its correlation counts as 0
+        return np.where(np.isfinite(r), r, 0.0)
+
     def correlation(self) -> np.ndarray:
         """Return r over all units: (n_targets,). NaN where y or p is constant."""
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -46,6 +70,27 @@ class Moments:
         """Return r of every unit: (n_units, n_targets)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.yp / np.sqrt(self.yy * self.pp)
+
+
+@dataclass(frozen=True)
+class VarianceShare:
+    """A share of the variance of the responses, such as R² or a difference of two R².
+
+    Attributes
+    ----------
+    explained, total : (n_units, n_targets) arrays
+        Sums of squares; R² has Σy² − Σ(y − p)² over Σy².
+    """
+
+    explained: np.ndarray
+    total: np.ndarray
+
+    @property
+    def n_units(self) -> int:
+        return len(self.total)
+
+    def resampled(self, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return np.asarray((weights @ self.explained[:, targets]) / (weights @ self.total[:, targets]))
 
 
 @dataclass(frozen=True)
@@ -76,7 +121,7 @@ class Estimate:
 
 
 def bootstrap_region_means(
-    models: Mapping[str, Moments],
+    models: Mapping[str, Scored],
     masks: Mapping[str, np.ndarray],
     scale: np.ndarray | None,
     n_boot: int,
@@ -86,7 +131,7 @@ def bootstrap_region_means(
 
     Parameters
     ----------
-    models : mapping of name to Moments, all of the same units and targets
+    models : mapping of name to Moments or VarianceShare, all of the same units and targets
     masks : mapping of region to (n_targets,) bool
         Targets that count in the region.
     scale : (n_targets,) or None
@@ -100,7 +145,7 @@ def bootstrap_region_means(
         Entry 0 is the estimate itself (all weights one), the rest the resamples.
     """
     any_model = next(iter(models.values()))
-    n_units = len(any_model.yp)
+    n_units = any_model.n_units
     rng = np.random.default_rng(seed)
     weights = np.vstack([np.ones(n_units), rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_boot)])
     sums = {m: {r: np.zeros(1 + n_boot) for r in masks} for m in models}
@@ -114,10 +159,7 @@ def bootstrap_region_means(
         for region, inside in members.items():
             totals[region] += target_weights[:, inside].sum(1)
         for name, m in models.items():
-            with np.errstate(invalid="ignore", divide="ignore"):
-                r = (weights @ m.yp[:, cols]) / np.sqrt((weights @ m.yy[:, cols]) * (weights @ m.pp[:, cols]))
-            # a constant prediction predicts nothing: its correlation counts as 0
-            r = np.where(np.isfinite(r), r, 0.0)
+            r = m.resampled(weights, cols)
             if scale is not None:
                 r /= scale[cols]
             r *= target_weights

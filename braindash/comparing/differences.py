@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from braindash.comparing.bootstrap import Estimate, Moments, bootstrap_region_means
 
-REFERENCE = "pretrained"
+REFERENCE, TUNED = "pretrained", "brain_tuned"
 ALL = "all"  # the mean over subjects
 
 Row = dict[str, Any]
@@ -25,7 +25,7 @@ def region_rows(
     threshold: float,
     n_boot: int,
     seed: int,
-) -> tuple[list[Row], list[Row]]:
+) -> tuple[list[Row], list[Row], list[Row]]:
     """Score every region, layer, model and subject, and compare each model with the pretrained one.
 
     Parameters
@@ -41,12 +41,14 @@ def region_rows(
 
     Returns
     -------
-    encoding_rows, difference_rows : list of dict
-        As in docs/records.md. Rows of subject "all" are means over subjects, and are
+    encoding_rows, difference_rows, control_rows : list of dict
+        As in docs/records.md; the last compare the brain-tuned
+        model with every control. Rows of subject "all" are means over subjects, and are
         there when more than one subject was scored on the same test stories.
     """
     enc: list[Row] = []
     diff: list[Row] = []
+    versus: list[Row] = []
     regions = list(dict.fromkeys(r for m in masks for r in m))
     same_units = len({tuple(e["unit_story"].values.tolist()) for e in encoding}) == 1
     for layer in sorted({int(k) for e in encoding for k in e["layer"].values}):
@@ -58,11 +60,13 @@ def region_rows(
             for region in regions:
                 members = [s for s in group if region in s.counts]
                 if members:
-                    e, d = _rows(who, region, layer, members)
+                    e, d, v = _rows(who, region, layer, members)
                     enc += e
                     diff += d
+                    versus += v
     _add_q(diff)
-    return enc, diff
+    _add_q(versus)
+    return enc, diff, versus
 
 
 class _Scored:
@@ -98,7 +102,7 @@ class _Scored:
         return region in self.norm[self.models[0]]
 
 
-def _rows(who: str, region: str, layer: int, members: list[_Scored]) -> tuple[list[Row], list[Row]]:
+def _rows(who: str, region: str, layer: int, members: list[_Scored]) -> tuple[list[Row], list[Row], list[Row]]:
     """Return the rows of one region at one layer, over one subject or several."""
     with_norm = [s for s in members if s.has_norm(region)]
     models = [m for m in members[0].models if all(m in s.models for s in members)]
@@ -112,7 +116,9 @@ def _rows(who: str, region: str, layer: int, members: list[_Scored]) -> tuple[li
     }
     raw = {m: np.mean([s.raw[m][region] for s in members], axis=0) for m in models}
     norm = {m: np.mean([s.norm[m][region] for s in with_norm], axis=0) if with_norm else None for m in models}
-    enc, diff = [], []
+    enc: list[Row] = []
+    diff: list[Row] = []
+    versus: list[Row] = []
     for m in models:
         er, en = _estimate(raw[m], n_units), _estimate(norm[m], n_units)
         enc.append(
@@ -128,25 +134,28 @@ def _rows(who: str, region: str, layer: int, members: list[_Scored]) -> tuple[li
                 "r_norm_ci_high": en.high,
             }
         )
-        if m == REFERENCE or REFERENCE not in models:
-            continue
-        dr = _estimate(raw[m] - raw[REFERENCE], n_units)
-        dn = _estimate(_minus(norm[m], norm[REFERENCE]), n_units)
-        diff.append(
-            {"model": m}
-            | base
-            | {
-                "delta_r": dr.value,
-                "ci_low": dr.low,
-                "ci_high": dr.high,
-                "p": dr.p,
-                "delta_r_norm": dn.value,
-                "r_norm_ci_low": dn.low,
-                "r_norm_ci_high": dn.high,
-                "by_story": _story_differences(with_norm, m, region),
-            }
-        )
-    return enc, diff
+
+    def minus(m: str, reference: str) -> Row:
+        dr = _estimate(raw[m] - raw[reference], n_units)
+        dn = _estimate(_minus(norm[m], norm[reference]), n_units)
+        return {
+            "delta_r": dr.value,
+            "ci_low": dr.low,
+            "ci_high": dr.high,
+            "p": dr.p,
+            "delta_r_norm": dn.value,
+            "r_norm_ci_low": dn.low,
+            "r_norm_ci_high": dn.high,
+            "by_story": _story_differences(with_norm, m, reference, region),
+        }
+
+    if REFERENCE in models:
+        diff = [{"model": m} | base | minus(m, REFERENCE) for m in models if m != REFERENCE]
+    if TUNED in models:
+        versus = [
+            {"model": TUNED, "against": m} | base | minus(TUNED, m) for m in models if m not in (TUNED, REFERENCE)
+        ]
+    return enc, diff, versus
 
 
 def peak_layers(rows: list[Row], measure: str = "r_norm") -> list[Row]:
@@ -185,13 +194,13 @@ def _by_story(
     return out
 
 
-def _story_differences(members: list[_Scored], model: str, region: str) -> dict[str, float]:
+def _story_differences(members: list[_Scored], model: str, reference: str, region: str) -> dict[str, float]:
     if not members:
         return {}
     stories = members[0].by_story[model][region]
     return {
         story: float(
-            np.mean([s.by_story[model][region][story] - s.by_story[REFERENCE][region][story] for s in members])
+            np.mean([s.by_story[model][region][story] - s.by_story[reference][region][story] for s in members])
         )
         for story in stories
         if all(story in s.by_story[model][region] for s in members)
@@ -215,10 +224,10 @@ def _nanmean(values: list[float]) -> float:
 
 
 def _add_q(rows: list[Row]) -> None:
-    """Add Benjamini–Hochberg q over every region and layer of one model and subject."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    """Add Benjamini–Hochberg q over every region and layer of one pair of models and one subject."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["model"], row["subject"]), []).append(row)
+        groups.setdefault((row["model"], row.get("against", REFERENCE), row["subject"]), []).append(row)
     for group in groups.values():
         known = [r for r in group if np.isfinite(r["p"])]
         qs = multipletests([r["p"] for r in known], method="fdr_bh")[1] if known else []

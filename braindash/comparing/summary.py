@@ -33,6 +33,7 @@ def summarise(
     region: str = "late_language",
     early: str = "primary_auditory",
     titles: Mapping[str, str] | None = None,
+    against: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """Put the answer into two sentences, from the rows alone.
 
@@ -46,6 +47,7 @@ def summarise(
         the whole of its targets.
     titles : mapping, optional
         Readable region names.
+    against : rows of `region_rows` that compare the tuned model with its controls
 
     Returns
     -------
@@ -94,7 +96,7 @@ def summarise(
     second = " ".join(
         s
         for s in (
-            _control_sentence(here, tuned, region, last, normalised),
+            _control_sentence(here, against, tuned, subject, region, last, normalised),
             _early_sentence(encoding, tuned, subject, early, titles, normalised),
         )
         if s
@@ -144,7 +146,9 @@ def _stories(focus: Row, change: float) -> str:
     return f"; {same} of {len(by_story)} test stories in that direction"
 
 
-def _control_sentence(rows: Sequence[Row], tuned: str, region: str, layer: int, normalised: bool) -> str:
+def _control_sentence(
+    rows: Sequence[Row], against: Sequence[Row], tuned: str, subject: str, region: str, layer: int, normalised: bool
+) -> str:
     keys = ("delta_r_norm", "r_norm_ci_low", "r_norm_ci_high") if normalised else ("delta_r", "ci_low", "ci_high")
     said = []
     for model in dict.fromkeys(r["model"] for r in rows):
@@ -156,7 +160,12 @@ def _control_sentence(rows: Sequence[Row], tuned: str, region: str, layer: int, 
         change, low, high = (row[k] for k in keys)
         words = MODEL_WORDS.get(model, model)
         verb = "gained" if low > 0 else "lost" if high < 0 else "shows no clear change:"
-        said.append(f"{words[0].upper()}{words[1:]} {verb} {change:+.3f} ({_interval(low, high)}).")
+        sentence = f"{words[0].upper()}{words[1:]} {verb} {change:+.3f} ({_interval(low, high)})"
+        pair = _find([r for r in against if r["against"] == model and r["subject"] == subject], tuned, region, layer)
+        if pair is not None:
+            gap, gap_low, gap_high = (pair[k] for k in keys)
+            sentence += f"; brain-tuned less control is {gap:+.3f} ({_interval(gap_low, gap_high)})"
+        said.append(f"{sentence}.")
     return " ".join(said)
 
 

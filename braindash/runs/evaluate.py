@@ -108,7 +108,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         datasets.append(data)
         masks.append(choose_regions(targets))
     tell(0.94, "Comparing the models")
-    rows, differences = region_rows(
+    rows, differences, against = region_rows(
         datasets, masks, threshold=settings.ceiling_threshold, n_boot=settings.n_boot, seed=settings.seed
     )
     titles = {r["roi"]: region_title(r["roi"]) for r in rows}
@@ -128,8 +128,10 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         "simulated": study.simulated,
         "encoding": rows,
         "differences": differences,
+        "against_controls": against,
         "peaks": peak_layers(rows) or peak_layers(rows, "r"),
-        "summary": summarise(rows, differences, tuned=tuned_name, titles=titles) | {"region_titles": titles},
+        "summary": summarise(rows, differences, tuned=tuned_name, titles=titles, against=against)
+        | {"region_titles": titles},
         "excluded": excluded,
         "caveats": [*study.caveats, *_caveats(tuning, study, datasets[0])],
         "provenance": {

@@ -80,7 +80,7 @@ def read_records(folder: Path) -> dict[str, Any] | None:
             f"The results of run {folder.name} cannot be read ({error}).",
             f"Evaluate it again: braindash evaluate {folder.name}",
         ) from None
-    for name in ("encoding", "differences", "peaks"):
+    for name in ("encoding", "differences", "against_controls", "peaks"):
         for row in data.get(name, []):
             for key, value in row.items():
                 if value is None:

@@ -2,8 +2,9 @@
 
 A control is a function of one story's responses that returns the responses the
 engine uses in their place. It is applied to tuning **and** validation responses
-alike: otherwise the epoch, the head's penalty and early stopping would be chosen
-on real responses and a little of what they say would leak into the control.
+alike: otherwise the epoch and early stopping would be chosen on real responses and
+a little of what they say would leak into the control. Settings are those of the real
+run, the penalty of the head's start among them.
 """
 
 from __future__ import annotations

@@ -118,10 +118,19 @@ class TuningData:
 
     def responses(self, story: str, subject: str) -> np.ndarray:
         """Return the selected targets, z-scored over the story, under the control: (n_trs, n_targets) float32."""
-        self.study.split.refuse_test([story], "Tuning")
         key = (story, subject)
         if key in self._cache:
             return self._cache[key]
+        Y = self.real_responses(story, subject)
+        Y = np.ascontiguousarray(self._control(Y, self.config.permute_block, self.config.seed, story))
+        if self._cached_bytes + Y.nbytes <= MEMORY_BUDGET:
+            self._cache[key] = Y
+            self._cached_bytes += Y.nbytes
+        return Y
+
+    def real_responses(self, story: str, subject: str) -> np.ndarray:
+        """Return the selected targets, z-scored over the story, whatever the control: (n_trs, n_targets) float32."""
+        self.study.split.refuse_test([story], "Tuning")
         Y = self.study.read_responses(story, subject)[:, self.selections[subject].index]
         mean = Y.mean(axis=0, dtype=np.float64)
         std = Y.std(axis=0, dtype=np.float64)
@@ -131,12 +140,7 @@ class TuningData:
                 f"they are constant or not finite in story {story!r} now.",
                 f"Run `braindash study check {self.study.id}` and start again.",
             )
-        Y = ((Y - mean) / std).astype(np.float32)
-        Y = np.ascontiguousarray(self._control(Y, self.config.permute_block, self.config.seed, story))
-        if self._cached_bytes + Y.nbytes <= MEMORY_BUDGET:
-            self._cache[key] = Y
-            self._cached_bytes += Y.nbytes
-        return Y
+        return ((Y - mean) / std).astype(np.float32)
 
 
 def select_targets(study: Study, subject: str, config: TuneConfig, *, read: bool = True) -> Selection:

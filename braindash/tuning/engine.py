@@ -229,18 +229,15 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
             key: head.design(torch.from_numpy(x).to(session.accelerator.device)).cpu().numpy()
             for key, x in pooled.items()
         }
-    fit = reduced_rank_ridge(
-        {
-            (story, s): designs[story, stories.rows_of(story, s)]
-            for story in stories.names
-            for s in data.listeners(story)
-        },
-        data.responses,
-        data.tune,
-        data.validation,
-        None if config.head.kind == "linear" else config.head.rank,
-        config.encoding.alphas,
-    )
+    designs_of = {
+        (story, s): designs[story, stories.rows_of(story, s)] for story in stories.names for s in data.listeners(story)
+    }
+    rank = None if config.head.kind == "linear" else config.head.rank
+    # A control starts with the penalty that the real run starts with. One chosen on its own responses, which the
+    # features do not predict, would be the largest tried: a head of almost nothing, and no match for the real one.
+    fit = reduced_rank_ridge(designs_of, data.real_responses, data.tune, data.validation, rank, config.encoding.alphas)
+    if config.control != "none":
+        fit = reduced_rank_ridge(designs_of, data.responses, data.tune, data.validation, rank, (fit.alpha,))
     head.set_weights(fit.shared, fit.outputs)
     log(f"The head starts at ridge with alpha {fit.alpha:g}, validation r {fit.scores[fit.alpha]:.4f}.")
 

@@ -121,7 +121,7 @@ def test_rows_find_a_planted_gain_and_count_what_they_leave_out() -> None:
     ceiling[3] = np.nan
     data = [dataset(models, ceiling, "a", slice(0, 20)), dataset(models, ceiling, "b", slice(20, 40))]
     masks = [{"cortex": np.ones(20, bool)}] * 2
-    enc, diff = region_rows(data, masks, threshold=0.1, n_boot=300, seed=0)
+    enc, diff, versus = region_rows(data, masks, threshold=0.1, n_boot=300, seed=0)
     assert {r["subject"] for r in enc} == {"a", "b", "all"}
     first = next(r for r in enc if r["subject"] == "a" and r["model"] == "pretrained")
     assert (first["n_targets"], first["n_excluded"]) == (20, 4)
@@ -134,12 +134,17 @@ def test_rows_find_a_planted_gain_and_count_what_they_leave_out() -> None:
     assert tuned["q"] < 0.05
     assert all(v > 0 for v in tuned["by_story"].values())
     assert control["r_norm_ci_low"] < 0 < control["r_norm_ci_high"]
+    against = next(v for v in versus if v["subject"] == "all")
+    assert (against["model"], against["against"]) == ("brain_tuned", "block_permuted")
+    assert against["delta_r_norm"] == pytest.approx(tuned["delta_r_norm"] - control["delta_r_norm"], abs=1e-9)
+    assert against["r_norm_ci_low"] > 0
 
 
 def test_no_ceiling_leaves_plain_r() -> None:
     models = simulate(np.random.default_rng(6), {"pretrained": 0.6, "brain_tuned": 1.2})
     data = [dataset(models, np.full(40, np.nan), "a", slice(None))]
-    enc, diff = region_rows(data, [{"cortex": np.ones(40, bool)}], threshold=0.1, n_boot=200, seed=0)
+    enc, diff, versus = region_rows(data, [{"cortex": np.ones(40, bool)}], threshold=0.1, n_boot=200, seed=0)
+    assert versus == []
     assert np.isnan(enc[0]["r_norm"])
     assert enc[0]["n_excluded"] == 40
     assert diff[0]["ci_low"] > 0
