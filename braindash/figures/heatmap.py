@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _MOST_NUMBERS = 7  # layers; with more, numbers would not fit a narrow page and stay in the hover text
+_MOST_ROWS = 60  # regions; numbers in more cells take a browser seconds to draw
 
 
 def layer_region_heatmap(
@@ -107,7 +108,7 @@ def layer_region_heatmap(
             },
         )
     )
-    if len(layers) <= _MOST_NUMBERS:
+    if len(layers) <= _MOST_NUMBERS and len(regions) <= _MOST_ROWS:
         for i, j in zip(*np.nonzero(known), strict=True):
             fill = colour_values(matrix[i : i + 1, j], cmap, low, high)[0]
             dark = float(fill @ (0.299, 0.587, 0.114)) < 140
@@ -144,6 +145,8 @@ def layer_region_heatmap(
 
 
 def _number(value: float, signed: bool) -> str:
+    if value == 0:
+        return "0"  # the same states in both: nothing up to this layer was tuned
     text = f"{value:+.2f}" if signed else f"{value:.2f}"
     if signed and abs(value) < 0.095:
         text = f"{value:+.3f}"

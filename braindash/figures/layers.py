@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 LAYER_AXIS = "Layer (0 = front end output)"
 COLUMNS = ("model", "layer", "roi", "value", "low", "high", "n")
 _PANEL, _TITLE, _FOOT = 190, 58, 62  # px: a panel, its title, the axis title
+# Intervals of several models nearly coincide. Whiskers side by side keep them apart; with many layers they would
+# run into each other, so bands are drawn then.
+_MOST_WHISKERS = 8  # layers
+_APART = 0.13  # layers between the marks of two models
 
 
 def layer_curves(
@@ -41,6 +45,8 @@ def layer_curves(
     interval: str = "95% interval",
 ) -> go.Figure:
     """Draw score over layer, a panel a region: pretrained, brain-tuned and controls.
+
+    Intervals are whiskers up to eight layers, the models' marks beside each other; bands above.
 
     Parameters
     ----------
@@ -74,11 +80,13 @@ def layer_curves(
     rois = _panels(records, regions)
     fig = _grid(records, rois, columns, theme, y_label)
     named: set[str] = set()  # models that have their legend entry
+    places = _places(records)
     for panel, roi in enumerate(rois):
         row, col = panel // columns + 1, panel % columns + 1
         here = records[records["roi"] == roi]
         for model in reversed(model_order(here["model"])):  # controls lie under the pair
-            _add_model(fig, here[here["model"] == model], model, theme, row, col, model not in named, interval)
+            mine = here[here["model"] == model]
+            _add_model(fig, mine, model, theme, row, col, model not in named, interval, places.get(model))
             named.add(model)
         top = ceiling.get(roi) if isinstance(ceiling, Mapping) else ceiling
         if top is not None and np.isfinite(top):
@@ -115,6 +123,7 @@ def difference_curves(
     rois = _panels(records, regions)
     fig = _grid(records, rois, columns, theme, y_label)
     named: set[str] = set()  # models that have their legend entry
+    places = _places(records)
     for panel, roi in enumerate(rois):
         row, col = panel // columns + 1, panel % columns + 1
         fig.add_hline(y=0, line={"width": 1.2, "color": theme_of(theme).muted}, row=row, col=col)
@@ -122,7 +131,8 @@ def difference_curves(
         for model in reversed(model_order(here["model"])):  # controls lie under the pair
             rows = here[here["model"] == model]
             sure = (rows["low"] > 0) | (rows["high"] < 0)
-            _add_model(fig, rows, model, theme, row, col, model not in named, interval, filled=sure.to_numpy())
+            first = model not in named
+            _add_model(fig, rows, model, theme, row, col, first, interval, places.get(model), sure.to_numpy())
             named.add(model)
     _fit_y(fig, records, [0.0])
     fig.update_layout(meta={"alt": alt_text("difference_curves", records=records, y_label=y_label)})
@@ -182,7 +192,8 @@ def _grid(records: pd.DataFrame, rois: Sequence[str], columns: int, theme: Theme
             note.update(xshift=-46)
     layers = sorted(set(records["layer"].astype(int)))
     shown = layers if len(layers) <= 7 else layers[:: -(-len(layers) // 7)]
-    pad = 0.04 * max(layers[-1] - layers[0], 1)
+    widest = max((abs(shift) for shift in _places(records).values()), default=0.0)
+    pad = 0.04 * max(layers[-1] - layers[0], 1) + widest
     fig.update_xaxes(
         tickvals=shown,
         range=[layers[0] - pad, layers[-1] + pad],
@@ -204,9 +215,10 @@ def _add_model(
     col: int,
     first: bool,
     interval: str,
+    shift: float | None,
     filled: np.ndarray | None = None,
 ) -> None:
-    """Add one model's line and band to one panel."""
+    """Add one model's line and intervals to one panel: whiskers, ``shift`` layers aside, or a band where it is None."""
     import plotly.graph_objects as go
 
     style = model_style(model)
@@ -216,7 +228,7 @@ def _add_model(
     rows = rows.sort_values("layer")
     x, low, high = (rows[c].to_numpy(float) for c in ("layer", "low", "high"))
     ok = np.isfinite(low) & np.isfinite(high)
-    if ok.any():
+    if ok.any() and shift is None:
         fig.add_trace(
             go.Scatter(
                 x=np.concatenate([x[ok], x[ok][::-1]]),
@@ -236,10 +248,22 @@ def _add_model(
         style.symbol if f else f"{style.symbol}-open"
         for f in (rows["_filled"] if filled is not None else [True] * len(x))
     ]
+    value = rows["value"].to_numpy(float)
+    whiskers = {
+        "type": "data",
+        "symmetric": False,
+        "array": high - value,
+        "arrayminus": value - low,
+        "color": colour,
+        "thickness": 1.4,
+        "width": 0,
+        "visible": shift is not None,
+    }
     fig.add_trace(
         go.Scatter(
-            x=x,
-            y=rows["value"].to_numpy(float),
+            x=x + (shift or 0.0),
+            y=value,
+            error_y=whiskers,
             mode="lines+markers",
             name=style.title,
             legendgroup=model,
@@ -248,9 +272,9 @@ def _add_model(
             cliponaxis=False,
             line={"color": colour, "width": 2.2, "dash": style.dash},
             marker={"size": 7, "symbol": symbols, "color": colour, "line": {"width": 1.5, "color": colour}},
-            customdata=np.column_stack([low, high, rows["n"].to_numpy(float)]),
+            customdata=np.column_stack([low, high, rows["n"].to_numpy(float), x]),
             hovertemplate=(
-                f"<b>{style.title}</b><br>layer %{{x}}: %{{y:.3f}}<br>"
+                f"<b>{style.title}</b><br>layer %{{customdata[3]}}: %{{y:.3f}}<br>"
                 f"{interval} %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}<br>"
                 "%{customdata[2]:,} targets<extra></extra>"
             ),
@@ -258,6 +282,14 @@ def _add_model(
         row=row,
         col=col,
     )
+
+
+def _places(records: pd.DataFrame) -> dict[str, float]:
+    """Return how far beside its layer each model's marks stand; nothing where bands are drawn."""
+    models = model_order(records["model"])
+    if records["layer"].nunique() > _MOST_WHISKERS:
+        return {}
+    return {model: _APART * (i - (len(models) - 1) / 2) for i, model in enumerate(models)}
 
 
 def _fit_y(fig: go.Figure, records: pd.DataFrame, also: Iterable[float | None]) -> None:

@@ -90,12 +90,10 @@ def theme_of(name: str) -> Theme:
 
 
 def region_title(roi: str) -> str:
-    """Return a region's name as people write it: ``late_language`` → "Late language", ``ag`` → "AG"."""
-    if roi in {"ag", "ltc", "ifg", "mfg"}:
-        return roi.upper()
-    if "_" in roi or (roi.isalpha() and roi.islower() and len(roi) > 3):
-        return roi.replace("_", " ").capitalize()
-    return roi
+    """Return a region's name as people write it, the same on pages, in figures and in summaries."""
+    from braindash.encoding import regions  # pandas comes with it
+
+    return regions.region_title(roi)
 
 
 def wrap(text: str, width: int = 16) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import links, names, tables
-from braindash.ui.results import chart, short_forms, theme
-from braindash.ui.text import escape
+from braindash.ui.results import chart, groups_note, theme
+from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
     from braindash.ui.readers import Results
@@ -72,7 +72,10 @@ def table(results: Results, choice: Choice) -> None:
     st.subheader("Layers and regions")
     view = links.select("table", "Table of", VIEWS, default="change", names=titles.__getitem__, kind="segments")
     model = "pretrained" if view == "pretrained" else choice.model
-    matrix = tables.by_layer_and_region(results, model, choice.subject, choice.measure, view == "change")
+    regions, parcels = tables.map_regions(results)
+    if parcels and st.toggle(f"Show the {len(parcels)} single parcels too", key="parcels", bind="query-params"):
+        regions = [*regions, *parcels]
+    matrix = tables.by_layer_and_region(results, model, choice.subject, choice.measure, view == "change", regions)
     if matrix.empty:
         st.info("This run has no rows for this choice.", icon=":material/info:")
         return
@@ -81,7 +84,7 @@ def table(results: Results, choice: Choice) -> None:
     figure = layer_region_heatmap(
         matrix.to_numpy(float),
         list(matrix.index),
-        list(matrix.columns),
+        [results.title(str(roi)) for roi in matrix.columns],
         label=label,
         diverging=view == "change",
         vmin=None if view == "change" else low,
@@ -89,7 +92,10 @@ def table(results: Results, choice: Choice) -> None:
         theme=theme(),
     )
     chart(figure, key="layer_region")
-    st.caption(f"Mean over a region's targets, on test stories. {short_forms(results.regions)}")
+    hidden = len(results.regions) - len(regions) - (0 if set(parcels) & set(regions) else len(parcels))
+    without = f" {count(hidden, 'region')} without a value, for want of a noise ceiling, not shown." if hidden else ""
+    same = " 0: the same states in both models; nothing up to this layer was tuned." if view == "change" else ""
+    st.caption(escape(f"Mean over a region's targets, on test stories.{same}{without} {groups_note(regions)}"))
     with st.expander("The numbers, with intervals", icon=":material/table:"):
         st.dataframe(
             tables.numbers(results, choice.subject, choice.measure, (choice.model, "pretrained")),
@@ -107,13 +113,14 @@ def curves(results: Results, choice: Choice) -> None:
     from braindash.figures import layer_curves
 
     st.subheader("Curves over layers")
-    chosen = st.multiselect(
+    groups, parcels = tables.map_regions(results)
+    chosen = links.several(
+        "regions",
         "Regions",
-        list(results.regions),
+        [*groups, *parcels],
         default=tables.main_regions(results)[:3],
-        format_func=names.region,
-        key="regions_shown",
-        max_selections=9,
+        names=results.title,
+        most=9,
         placeholder="Choose up to nine regions",
     )
     controls = [m for m in results.models if m not in ("pretrained", choice.model)]
@@ -126,5 +133,10 @@ def curves(results: Results, choice: Choice) -> None:
         st.info("Choose a region to see its curves.", icon=":material/info:")
         return
     unit = names.MEASURES[choice.measure]
-    chart(layer_curves(rows, y_label=unit, regions=chosen, theme=theme()), key="encoding_curves")
-    st.caption(f"{escape(names.subject(choice.subject))}. Bands\\: 95 % intervals over test stories and targets.")
+    titles = [results.title(roi) for roi in chosen]
+    rows = tables.titled(rows, results)
+    chart(layer_curves(rows, y_label=unit, regions=titles, theme=theme()), key="encoding_curves")
+    st.caption(
+        f"{escape(names.subject(choice.subject))}. Lines\\: mean over the n targets of a region, on test stories. "
+        "Whiskers or bands\\: 95 % intervals over test stories and targets."
+    )

@@ -13,6 +13,8 @@ from braindash.ui.results import theme
 from braindash.ui.text import count, escape, number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from braindash.runs.record import RunRow
@@ -22,6 +24,14 @@ HEIGHT = 560  # px of a map on the page
 BAR_WIDTH = 400  # px of its colour scale
 # regions that do not contain one another, with names short enough for a map
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
+FAINT = 0.15  # opacity of what does not pass, where it is not hidden
+Mask = Literal["none", "q", "q_difference"]
+MASKS: dict[Mask, str] = {"none": "All targets", "q": "q of r", "q_difference": "q of the difference"}
+MASK_HELP = (
+    "q is the p value of a block permutation, corrected over all targets of the subject and layer for the share of "
+    "false discoveries. q of r: is a target predicted above chance by the model shown (in the map of the difference: "
+    "by either model)? q of the difference: do the two models differ?"
+)
 Which = Literal["pretrained", "tuned", "difference"]
 WHICH: tuple[Which, ...] = get_args(Which)
 
@@ -41,6 +51,9 @@ class View:
     outlines: bool
     labels: bool
     fade: bool
+    mask: Mask = "none"  # which targets are kept: those whose q is at most ``level``
+    level: float = 0.05
+    faint: bool = False  # the others are shown faintly; hidden otherwise
 
 
 def section(row: RunRow, results: Results, model: str, measure: str) -> None:
@@ -89,6 +102,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         )
         st.toggle("Small maps, side by side", key="side_by_side", bind="query-params")
     run = readers.store().get(row.id)
+    mask, level, faint = _mask(run.path)
     return View(
         str(run.path),
         readers.mark(run.path / RESULTS / WHOLE),
@@ -101,7 +115,31 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         outlines,
         outlines and labels,
         fade,
+        mask,
+        level,
+        faint,
     )
+
+
+def _mask(folder: Path) -> tuple[Mask, float, bool]:
+    """Draw the choice of a significance mask; return it, the largest q kept, and whether the rest is faint."""
+    offered = [m for m in MASKS if m == "none" or readers.has_quantity(folder, m)]
+    if len(offered) == 1:
+        st.caption(
+            f"This run was evaluated without permutation tests, so its maps cannot be masked by significance. "
+            f"To add them\\: `braindash evaluate {folder.name}`"
+        )
+        return "none", 0.05, False
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        chosen = links.select(
+            "mask", "Show only targets that pass", offered, names=lambda m: MASKS[m], kind="segments", help=MASK_HELP
+        )
+        off = chosen == "none"
+        level = st.slider(
+            "q at most", 0.005, 0.2, 0.05, 0.005, key="q", bind="query-params", format="%.3f", width=240, disabled=off
+        )
+        faint = st.toggle("Show the others faintly", key="faint", bind="query-params", disabled=off)
+    return chosen, float(level), bool(faint and not off)
 
 
 def _maps(view: View, caveats: tuple[str, ...]) -> None:
@@ -135,6 +173,8 @@ def _maps(view: View, caveats: tuple[str, ...]) -> None:
                 st.image(colour_bar(cmap, low, high, scale, theme()), width=BAR_WIDTH, alt=f"Colour scale, {scale}.")
                 st.caption(f"Layer {view.layer}, {escape(view.subject)}, n = {count(n, 'target')}", width="content")
                 _downloads(view, which, titles[which], unit, caveats)
+            if view.mask != "none":
+                st.text(passing_sentence(view, which))
     with places[3]:
         st.markdown("**How to read this**")
         st.markdown(
@@ -142,6 +182,9 @@ def _maps(view: View, caveats: tuple[str, ...]) -> None:
             "first two maps share one scale, the same for all layers. The difference is centred on zero. Values beyond "
             "the scale get the end colours."
         )
+        if view.mask != "none":
+            others = "shown faintly" if view.faint else "not shown"
+            st.markdown(f"Targets whose {MASKS[view.mask]} is above {view.level:g} are {others}. {MASK_HELP}")
         if view.fade:
             st.markdown("The less a target is predicted by the better of the two models, the more it fades into grey.")
 
@@ -149,6 +192,7 @@ def _maps(view: View, caveats: tuple[str, ...]) -> None:
 def _downloads(view: View, which: Which, title: str, unit: str, caveats: tuple[str, ...]) -> None:
     run_id = view.run_path.rsplit("/", 1)[-1]
     stem = f"{run_id}-{view.subject}-layer{view.layer}-{view.measure}-{which}"
+    stem += "" if view.mask == "none" else f"-{view.mask}{view.level:g}"
     with st.container(horizontal=True, gap="small", width="content"):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
             st.download_button(
@@ -162,6 +206,43 @@ def _downloads(view: View, which: Which, title: str, unit: str, caveats: tuple[s
                 key=f"download_{which}_{kind}",
                 help=f"This map with its scale, its title and the caveats, as {kind.upper()}.",
             )
+
+
+def passing_sentence(view: View, which: Which) -> str:
+    """Say how many of the targets with a value pass the mask, and what was tested."""
+    values, keep = _values(view, which), passing(view, which)
+    assert keep is not None
+    import numpy as np
+
+    shown = np.isfinite(values)
+    n, total = int((keep & shown).sum()), int(shown.sum())
+    share = f" ({n / total:.0%})" if total else ""
+    what = {
+        ("q", "difference"): "are predicted above chance by one of the two models or both",
+        ("q", "pretrained"): f"are predicted above chance by the {names.model('pretrained').lower()} model",
+        ("q", "tuned"): f"are predicted above chance by the model: {names.model(view.model).lower()}",
+    }.get((view.mask, which), "are predicted differently by the two models")
+    return f"{n:,} of {count(total, 'target')}{share} {what}, at q ≤ {view.level:g}."
+
+
+def passing(view: View, which: Which) -> np.ndarray | None:
+    """Return which targets pass the view's mask in one map: (n_targets,) bool; None where nothing is masked."""
+    from pathlib import Path
+
+    from braindash.runs.run import Run
+
+    if view.mask == "none":
+        return None
+    run = Run(Path(view.run_path))
+
+    def q(model: str) -> np.ndarray:
+        return readers.target_values(run, model, view.layer, view.subject, view.mask)
+
+    if view.mask == "q_difference":
+        return q(view.model) <= view.level
+    models = {"pretrained": ("pretrained",), "tuned": (view.model,), "difference": ("pretrained", view.model)}[which]
+    passed = [q(model) <= view.level for model in models]
+    return passed[0] | passed[-1]
 
 
 # --- values and pictures -------------------------------------------------------------------------
@@ -183,7 +264,8 @@ def limits(view: View) -> tuple[float, float, float]:
     """Return low and high of both models' maps, and the limit of the difference, the same for every layer."""
     from dataclasses import replace
 
-    return _limits(replace(view, layer=-1, outlines=True, labels=True, fade=True))
+    plain = {"layer": -1, "outlines": True, "labels": True, "fade": True, "mask": "none", "level": 0.05, "faint": False}
+    return _limits(replace(view, **plain))  # type: ignore[arg-type]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -219,6 +301,11 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
     if view.fade:
         better = values if which != "difference" else np.fmax(_values(view, "pretrained"), _values(view, "tuned"))
         alpha = np.clip((better - low) / (0.5 * (high - low)), 0, 1)
+    keep = passing(view, which)
+    if keep is not None and view.faint:
+        alpha = np.where(keep, 1.0 if alpha is None else alpha, FAINT)
+    elif keep is not None:
+        values = np.where(keep, values, np.float32(np.nan))
     return {
         "values": values,
         "cortex_map": cortex_map,
@@ -254,7 +341,7 @@ def figure_file(view: View, which: Which, title: str, unit: str, caveats: tuple[
         **layer_arrays(view, which),
         label=label,
         title=f"{title}, layer {view.layer}, {view.subject}",
-        note=" ".join(caveats),
+        note=" ".join([*([passing_sentence(view, which)] if view.mask != "none" else []), *caveats]),
     )
     out = io.BytesIO()
     figure.savefig(out, format=kind, dpi=200)
@@ -274,14 +361,14 @@ def colour_bar(cmap: str, low: float, high: float, label: str, page: str, /) -> 
     from braindash.figures.style import THEMES
 
     ink = THEMES[page].text
-    figure = Figure(figsize=(4.6, 0.62), dpi=200)
-    axes = figure.add_axes((0.04, 0.68, 0.92, 0.26))
+    figure = Figure(figsize=(4.2, 0.66), dpi=200)
+    axes = figure.add_axes((0.05, 0.72, 0.9, 0.24))
     bar = figure.colorbar(
         ScalarMappable(Normalize(low, high), matplotlib_map(cmap)), cax=axes, orientation="horizontal"
     )
-    bar.set_label(label, color=ink, fontsize=9, labelpad=2)
+    bar.set_label(label, color=ink, fontsize=11, labelpad=2)
     bar.outline.set_visible(False)
-    axes.tick_params(colors=ink, labelsize=9, length=2, pad=2)
+    axes.tick_params(colors=ink, labelsize=11, length=2, pad=2)
     out = io.BytesIO()
     figure.savefig(out, format="png", transparent=True)
     return out.getvalue()

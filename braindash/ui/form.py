@@ -48,6 +48,7 @@ class Offer:
 
     subjects: Sequence[str] = ()
     regions: Sequence[str] = ()
+    on_cortex: bool = True
 
 
 def draw(offer: Offer, start: TuneConfig | None, origin: str, fixed: Mapping[Path, Any]) -> Form:
@@ -195,7 +196,7 @@ def _names_widget(s: Setting, offer: Offer, begin: Any, key: str) -> tuple[str, 
     if s.dotted == "subjects":
         options, label = list(offer.subjects), names.subject
     elif s.dotted == "rois":
-        options, label = list(offer.regions), names.region
+        options, label = list(offer.regions), lambda roi: names.region(roi, offer.on_cortex)
     else:
         options, label = list(LINEAR_LAYERS), lambda name: LAYER_NAMES.get(name, name)
     chosen = st.multiselect(

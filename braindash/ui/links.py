@@ -95,6 +95,43 @@ def select(
     return chosen
 
 
+def several(
+    param: str,
+    label: str,
+    options: Sequence[str],
+    *,
+    default: Sequence[str] = (),
+    names: Callable[[str], str] = str,
+    most: int | None = None,
+    placeholder: str | None = None,
+) -> list[str]:
+    """Draw a choice of several that is mirrored in the address as ``?param=a,b``; return the options chosen.
+
+    Parameters are those of `select`; ``most`` limits how many may be chosen. Identifiers in the
+    address that do not exist are left aside.
+    """
+    key = f"_{param}"
+    wanted = st.query_params.get(param)
+    begin = st.session_state.get(key, list(default)) if wanted is None else wanted.split(",")
+    st.session_state[key] = list(dict.fromkeys(o for o in begin if o in options))[:most]
+    labels = _distinct(options, names)
+    st.multiselect(
+        label,
+        options,
+        format_func=labels.__getitem__,
+        key=key,
+        max_selections=most,
+        placeholder=placeholder,
+        on_change=_publish_several,
+        args=(param,),
+    )
+    return [str(o) for o in st.session_state[key]]
+
+
+def _publish_several(param: str) -> None:
+    st.query_params[param] = ",".join(st.session_state.get(f"_{param}") or [])
+
+
 def _distinct(options: Sequence[str], names: Callable[[str], str]) -> dict[str, str]:
     """Label every option; two options with the same label get their identifier appended."""
     labels = {option: names(option) for option in options}

@@ -10,22 +10,7 @@ from braindash.ui.text import moment, shorten
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
 
-REGIONS: dict[str, str] = {
-    "cortex": "Whole cortex (all targets)",
-    "primary_auditory": "Primary auditory (A1)",
-    "early_auditory": "Early auditory",
-    "late_language": "Late language",
-    "ag": "Angular gyrus (AG)",
-    "ltc": "Lateral temporal (LTC)",
-    "ifg": "Inferior frontal (IFG)",
-    "mfg": "Middle frontal (MFG, 55b)",
-    "auditory": "Auditory",
-    "language": "Language",
-    "left": "Left hemisphere",
-    "right": "Right hemisphere",
-    "all": "All targets",
-}
-MAIN_REGIONS = ("primary_auditory", "early_auditory", "late_language", "ag", "ltc", "ifg", "mfg")
+MAIN_REGIONS = ("primary_auditory", "early_auditory", "late_language", "ag", "ltc", "ifg")
 
 MEASURES: dict[str, str] = {"r_norm": "r / noise ceiling", "r": "r"}
 MEASURE_HELP: dict[str, str] = {
@@ -95,12 +80,11 @@ STAGES: dict[str, str] = {
 SUBJECT_MEAN = "all"
 
 
-def region(roi: str) -> str:
-    """Return a region's readable name; a parcel or a study's own region keeps its own."""
-    if roi in REGIONS:
-        return REGIONS[roi]
-    base, _, side = roi.rpartition("_")
-    return f"{REGIONS[base]}, {side}" if side in ("left", "right") and base in REGIONS else roi
+def region(roi: str, on_cortex: bool = True) -> str:
+    """Return a region's readable name; without a cortex, ``cortex`` is simply all targets."""
+    from braindash.encoding.regions import region_title
+
+    return "All targets" if roi == "cortex" and not on_cortex else region_title(roi)
 
 
 def model(name: str) -> str:

@@ -95,6 +95,13 @@ class Results:
     def last_layer(self) -> int:
         return self.layers[-1]
 
+    def title(self, roi: str) -> str:
+        """Return what the run calls a region; "Whole cortex" is "All targets" where there is no cortex."""
+        from braindash.ui import names
+
+        titles = (self.records.get("summary") or {}).get("region_titles") or {}
+        return str(titles.get(roi) or names.region(roi))
+
 
 def results(run: Run) -> Results:
     """Return a run's results.
@@ -155,11 +162,38 @@ def _read_results(path: str) -> Results:
     )
 
 
+@dataclass(frozen=True)
+class TargetBlock:
+    """One quantity of every target of one subject, as ``results.zarr`` holds it; read-only."""
+
+    models: tuple[str, ...]
+    layers: tuple[int, ...]
+    values: np.ndarray  # (n_models, n_layers, n_targets) float32, in the study's order of targets
+
+    def at(self, model: str, layer: int) -> np.ndarray:
+        return self.values[self.models.index(model), self.layers.index(layer)]
+
+
 def result_layers(folder: Path) -> list[int]:
     """Return the layers for which single targets have values."""
+    from braindash.runs.results import RESULTS, WHOLE
+
+    return list(_shape(str(folder), mark(folder / RESULTS / WHOLE))[0])
+
+
+def has_quantity(folder: Path, name: str) -> bool:
+    """Return whether the run holds a quantity of single targets, such as ``q_difference``."""
+    from braindash.runs.results import RESULTS, WHOLE
+
+    return name in _shape(str(folder), mark(folder / RESULTS / WHOLE))[1]
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _shape(path: str, _as_of: tuple[int, int], /) -> tuple[tuple[int, ...], tuple[str, ...]]:
     from braindash.runs.results import open_results
 
-    return open_results(folder)["encoding"].to_dataset()["layer"].values.astype(int).tolist()
+    data = open_results(Path(path))["encoding"].to_dataset()
+    return tuple(int(k) for k in data["layer"].values), tuple(str(name) for name in data.data_vars)
 
 
 def target_values(run: Run, model: str, layer: int, subject: str, measure: str) -> np.ndarray:
@@ -168,36 +202,34 @@ def target_values(run: Run, model: str, layer: int, subject: str, measure: str) 
     Raises
     ------
     BraindashError
-        Where the run has no values for single targets.
+        Where the run has no values for single targets, or not for this subject, model or measure.
     """
     from braindash.runs.results import RESULTS, WHOLE
 
-    return _target_values(str(run.path), mark(run.path / RESULTS / WHOLE), model, layer, subject, measure)
+    return _block(str(run.path), mark(run.path / RESULTS / WHOLE), subject, measure).at(model, layer)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
-def _target_values(
-    path: str, _as_of: tuple[int, int], model: str, layer: int, subject: str, measure: str, /
-) -> np.ndarray:
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _block(path: str, _as_of: tuple[int, int], subject: str, measure: str, /) -> TargetBlock:
     import numpy as np
 
     from braindash.runs.results import open_results
 
     data = open_results(Path(path))["encoding"].to_dataset()
     mine = np.flatnonzero(data["subject"].values == subject)
+    name = Path(path).name
     if not mine.size:
-        raise BraindashError(f"Run {Path(path).name} has no values for subject {subject}.", "Choose another subject.")
-    name = measure if measure in data else "r"
-    values = data[name]
-    values = values.isel(target=mine)
-    if "layer" in values.dims:
-        values = values.sel(layer=layer)
-    if "model" in values.dims:
-        values = values.sel(model=model)
+        raise BraindashError(f"Run {name} has no values for subject {subject}.", "Choose another subject.")
+    if measure not in data:
+        raise BraindashError(
+            f"Run {name} has no {measure} of single targets.", f"Evaluate it again: braindash evaluate {name}"
+        )
+    values = data[measure].transpose("model", "layer", "target").values[..., mine]
     where = data["target_index"].values[mine].astype(int) if "target_index" in data.coords else np.arange(mine.size)
-    out = np.full(int(where.max()) + 1, np.nan, np.float32)
-    out[where] = values.values
-    return out
+    out = np.full((*values.shape[:2], int(where.max()) + 1), np.nan, np.float32)
+    out[..., where] = values
+    out.setflags(write=False)
+    return TargetBlock(tuple(str(m) for m in data["model"].values), tuple(int(k) for k in data["layer"].values), out)
 
 
 # --- studies -------------------------------------------------------------------------------------

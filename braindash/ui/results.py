@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import streamlit as st
 
 from braindash.ui import links, names, readers, tables
-from braindash.ui.text import count, escape, interval, moment, number, shorten
+from braindash.ui.text import count, escape, interval, moment, number, shorten, true_minus
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -17,15 +17,12 @@ if TYPE_CHECKING:
     from braindash.ui.readers import Results
 
 PLOT_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
-SHORT_FORMS = (
-    "AG: angular gyrus. LTC: lateral temporal cortex. IFG, MFG: inferior and middle frontal gyrus. "
-    "Regions are groups of HCP-MMP1 parcels."
-)
+GROUPS_NOTE = "Regions are groups of parcels of the HCP-MMP1 parcellation; some share parcels."
 
 
-def short_forms(regions: Sequence[str]) -> str:
-    """Explain the names of the regions that are shown, where they are the named groups."""
-    return SHORT_FORMS if any(roi in names.MAIN_REGIONS for roi in regions) else ""
+def groups_note(regions: Sequence[str]) -> str:
+    """Say what the named groups are, where some are shown."""
+    return GROUPS_NOTE if any(roi in names.MAIN_REGIONS for roi in regions) else ""
 
 
 def theme() -> Literal["light", "dark"]:
@@ -54,7 +51,7 @@ def answer(row: RunRow, results: Results) -> None:
                 st.badge("Simulated subjects", color="orange", icon=":material/science:")
         st.title(escape(summary.get("question") or "What did brain-tuning change?"))
         for sentence in summary.get("answer") or ["The evaluation wrote no summary."]:
-            st.markdown(f"##### {escape(sentence)}")
+            st.markdown(f"##### {escape(true_minus(sentence))}")
 
 
 def headline(results: Results) -> None:
@@ -74,13 +71,14 @@ def headline(results: Results) -> None:
         wanted.append((main, "primary_auditory"))
     cards = [c for m, roi in wanted[:3] if (c := tables.change(results, m, roi, last, subject, measure))]
     st.subheader(f"Change at the last layer (layer {last}), in {unit}")
+    st.caption(escape(f"{names.MEASURE_HELP[measure]} {_whose(results)}"))
     for column, card in zip(st.columns(len(cards) + 1, border=True), [*cards, None], strict=True):
         with column:
             if card is None:
                 _peaks(results, main, focus, subject, measure)
                 continue
             st.metric(
-                escape(names.region(card.roi)),
+                escape(results.title(card.roi)),
                 number(card.value, 3, signed=True),
                 help=f"{names.model(card.model)} minus pretrained. {names.MEASURE_HELP[measure]}",
             )
@@ -89,11 +87,19 @@ def headline(results: Results) -> None:
             st.caption(card.verdict)
 
 
+def _whose(results: Results) -> str:
+    """Say over whom the first numbers of the page are."""
+    if results.subjects[0] != names.SUBJECT_MEAN:
+        return f"Subject {results.subjects[0]}."
+    n = len(results.subjects) - 1
+    return f"Mean over {count(n, 'subject')}; n counts the targets of all of them."
+
+
 def _peaks(results: Results, main: str, focus: str, subject: str, measure: str) -> None:
     before = tables.best_layer(results, "pretrained", focus, subject, measure)
     after = tables.best_layer(results, main, focus, subject, measure)
     st.metric(
-        f"Best layer for {escape(names.region(focus))}",
+        f"Best layer for {escape(results.title(focus))}",
         f"{'–' if before is None else before} → {'–' if after is None else after}",
         help="The layer whose hidden states predict this region best, before and after tuning. "
         f"Layer 0 is the front end, layer {results.last_layer} the last.",
@@ -137,11 +143,16 @@ def curves_section(results: Results) -> None:
     if rows.empty:
         st.info("This run has no rows for this choice.", icon=":material/info:")
         return
-    chart(draw(rows, y_label=label, regions=regions, theme=theme()), key="layer_curves")
-    marks = "Filled marks: the interval excludes zero. " if view == "change" else ""
+    titles = [results.title(roi) for roi in regions]
+    chart(draw(tables.titled(rows, results), y_label=label, regions=titles, theme=theme()), key="layer_curves")
+    marks = (
+        "Filled marks: the interval excludes zero. "
+        if view == "change"
+        else "An interval here is that of a level; whether two models differ shows in *Change from pretrained*. "
+    )
     st.caption(
-        "Lines: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. Bands: 95 % "
-        f"intervals over test stories and targets. {marks}Layer 0 is the model's front end. {short_forms(regions)}"
+        "Lines\\: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. "
+        f"Whiskers or bands\\: 95 % intervals over test stories and targets. {marks}Layer 0 is the model's front end. {groups_note(regions)}"
     )
 
 

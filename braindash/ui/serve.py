@@ -12,7 +12,17 @@ from typing import Any
 from braindash.config import Home
 
 # what the first page needs, imported before the first visitor waits for it
-_EARLY = ("pandas", "plotly.graph_objects", "plotly.subplots", "braindash.runs.record", "braindash.figures.layers")
+_EARLY = (
+    "pandas",
+    "plotly.graph_objects",
+    "plotly.subplots",
+    "braindash.runs.record",
+    "braindash.figures.layers",
+    "braindash.encoding.regions",
+    "xarray",
+    "zarr",
+    "matplotlib.figure",
+)
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 

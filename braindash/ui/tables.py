@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # measure: columns of the value and its interval, in encoding rows and in rows of differences
 LEVEL = {"r_norm": ("r_norm", "r_norm_ci_low", "r_norm_ci_high"), "r": ("r", "r_ci_low", "r_ci_high")}
+_FEW_REGIONS = 20  # of a study's own; more are shown when asked for
 CHANGE = {"r_norm": ("delta_r_norm", "r_norm_ci_low", "r_norm_ci_high"), "r": ("delta_r", "ci_low", "ci_high")}
 
 
@@ -34,6 +35,11 @@ def changes(
 ) -> pd.DataFrame:
     """Return the rows of `braindash.figures.difference_curves` for one subject."""
     return _long(results.differences, CHANGE[measure], measure, subject, models, regions)
+
+
+def titled(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Return the rows with regions' readable names in place of identifiers, as figures show them."""
+    return rows.assign(roi=rows["roi"].map(results.title))
 
 
 def _long(
@@ -109,46 +115,87 @@ def main_regions(results: Results) -> list[str]:
     return named or list(results.regions)[:7]
 
 
-def by_layer_and_region(results: Results, model: str, subject: str, measure: str, change: bool) -> pd.DataFrame:
+def by_layer_and_region(
+    results: Results, model: str, subject: str, measure: str, change: bool, regions: Sequence[str]
+) -> pd.DataFrame:
     """Return a table, layers down and regions across, of one model's values or changes."""
     rows = results.differences if change else results.encoding
     column = (CHANGE if change else LEVEL)[measure][0]
     keep = rows[(rows["model"] == model) & (rows["subject"] == subject)]
     table = keep.pivot_table(index="layer", columns="roi", values=column, aggfunc="first", dropna=False)
-    table = table.reindex(index=list(results.layers), columns=[r for r in results.regions if r in table.columns])
+    table = table.reindex(index=list(results.layers), columns=[r for r in regions if r in table.columns])
     return table.astype(float)
 
 
+def map_regions(results: Results) -> tuple[list[str], list[str]]:
+    """Return the regions with a value: named groups (or all, where there are none), then single parcels."""
+    from braindash.encoding.regions import TITLES
+
+    rows = results.encoding
+    measured = set(rows.loc[rows[measures(results)[0]].notna(), "roi"].astype(str))
+    with_value = [roi for roi in results.regions if roi in measured]
+    named = [roi for roi in with_value if roi in TITLES]
+    parcels = [roi for roi in with_value if roi not in TITLES]
+    few = len(parcels) <= _FEW_REGIONS
+    return (with_value, []) if few else (named, parcels)
+
+
 def excluded_sentences(results: Results) -> list[str]:
-    """Say in words which targets were left out, and why."""
+    """Say in words which targets were left out of what, and why."""
     said: list[str] = []
+    normalised = "r_norm" in measures(results)
     for subject, reasons in (results.records.get("excluded") or {}).items():
         if not isinstance(reasons, dict):
             continue
         total = reasons.get("targets")
-        of = f", {count(total, 'target')}" if isinstance(total, int) else ""
-        parts = [f"{reason}: {n:,}" for reason, n in reasons.items() if reason != "targets" and n]
-        said.append(f"{subject}{of} – {'; '.join(parts) or 'none left out'}.")
-    if "r_norm" in measures(results):
-        said += _without_ceiling(results)
+        counted = {str(why): n for why, n in reasons.items() if why != "targets" and isinstance(n, int) and n}
+        out = [f"{n:,} {'is' if n == 1 else 'are'} {why}" for why, n in counted.items() if "ceiling" not in why]
+        weak = [f"{n:,} {'has' if n == 1 else 'have'} {_with_article(why)}" for why, n in counted.items()
+                if "ceiling" in why]  # fmt: skip
+        parts = [f"{subject}: {count(total, 'target')}." if isinstance(total, int) else f"{subject}:"]
+        parts.append(f"{'; '.join(out)}: left out of everything." if out else "None had to be left out of r.")
+        if weak and normalised:
+            parts.append(f"{' and '.join(weak)}: they count in r, but not in r / noise ceiling.")
+        said.append(" ".join(parts))
+    if normalised:
+        said.append(_without_ceiling(results))
     return said or ["No target was left out."]
 
 
-def _without_ceiling(results: Results) -> list[str]:
-    rows = results.encoding
-    here = rows[(rows["model"] == results.models[0]) & (rows["layer"] == results.layers[0])]
-    here = here[(here["subject"] == results.subjects[0]) & (here["n_excluded"].fillna(0) > 0)]
+def _with_article(why: str) -> str:
+    return "no noise ceiling" if why == "no ceiling" else f"a {'noise ' if 'noise' not in why else ''}{why}"
+
+
+def _without_ceiling(results: Results) -> str:
+    rows = _first_rows(results)
+    rows = rows[rows["roi"].isin(main_regions(results))]
     parts = [
-        f"{int(excluded):,} of {count(int(n), 'target')} in {names.region(str(roi))}"
-        for roi, n, excluded in zip(here["roi"], here["n_targets"], here["n_excluded"], strict=True)
+        f"{int(excluded):,} of {count(int(n), 'target')} in {results.title(str(roi))}"
+        for roi, n, excluded in zip(rows["roi"], rows["n_targets"], rows["n_excluded"].fillna(0), strict=True)
+        if excluded > 0
     ]
     if not parts:
-        return []
-    return [
-        "Left out of r / noise ceiling, because their ceiling is too low to divide by (they stay in r): "
-        + "; ".join(parts[:8])
-        + ("; and others." if len(parts) > 8 else ".")
+        return "Every target of the main regions has a noise ceiling that can be divided by."
+    return f"Of the main regions, these lack a noise ceiling that can be divided by: {'; '.join(parts)}."
+
+
+def ceiling_sentence(results: Results) -> str:
+    """Say how large the noise ceilings of the main regions are; empty where there are none."""
+    rows = _first_rows(results)
+    rows = rows[rows["roi"].isin(main_regions(results)) & rows["noise_ceiling"].notna()]
+    if rows.empty:
+        return ""
+    parts = [
+        f"{results.title(str(roi))} {value:.2f}" for roi, value in zip(rows["roi"], rows["noise_ceiling"], strict=True)
     ]
+    return f"The noise ceiling is the largest r that the noise allows. Mean over targets: {', '.join(parts)}."
+
+
+def _first_rows(results: Results) -> pd.DataFrame:
+    """Return one row a region: ceilings and exclusions are the same for all models and layers."""
+    rows = results.encoding
+    here = (rows["model"] == results.models[0]) & (rows["layer"] == results.layers[0])
+    return rows[here & (rows["subject"] == results.subjects[0])]
 
 
 def shared_range(results: Results, subject: str, measure: str, models: Sequence[str]) -> tuple[float, float]:
@@ -174,7 +221,7 @@ def numbers(results: Results, subject: str, measure: str, models: Sequence[str])
     )
     out = rows.rename(columns={value: unit, low: "CI low", high: "CI high"}).merge(diff, on=keys, how="left")
     out = out.rename(columns={"n_targets": "Targets", "n_excluded": "Without ceiling", "noise_ceiling": "Ceiling"})
-    out["Region"] = out["roi"].map(names.region)
+    out["Region"] = out["roi"].map(results.title)
     out["Model"] = out["model"].map(names.model)
     out["Layer"] = out["layer"].astype(int)
     columns = ["Region", "Layer", "Model", unit, "CI low", "CI high", "Change", "Change, CI low", "Change, CI high"]

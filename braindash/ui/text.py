@@ -9,6 +9,7 @@ import time
 # so an invisible joiner breaks them up; everything else yields to a backslash.
 _JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&=^\"'/])")
+_MINUS = re.compile(r"(?<![\w)\]])-(?=\d)")
 
 
 def escape(text: object) -> str:
@@ -30,6 +31,11 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
     if value is None or value != value:
         return "–"
     return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+
+def true_minus(text: str) -> str:
+    """Return ``text`` with a true minus sign before every negative number."""
+    return _MINUS.sub("\u2212", text)
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:

@@ -28,9 +28,10 @@ notices.caveats(results.caveats)
 headline(results)
 curves_section(results)
 
-st.subheader("What was left out")
-for sentence in tables.excluded_sentences(results):
-    st.text(sentence)
+st.subheader("Noise ceilings, and what was left out")
+for sentence in (tables.ceiling_sentence(results), *tables.excluded_sentences(results)):
+    if sentence:
+        st.text(sentence)
 
 provenance_line(row, results)
 with st.container(horizontal=True):

@@ -133,6 +133,8 @@ def arrays(
             gain = 0.05 * max(layer - 1, 0) if model == "brain_tuned" else 0.0
             r[i, j] = 0.12 + noise + late * (0.05 * layer + gain) + (names == "A1") * (0.3 - 0.03 * layer)
     ceiling = np.full(total, 0.6, np.float32)
+    q = np.where(r > 0.15, 0.01, 0.6).astype(np.float32)  # predicted above chance
+    q_difference = np.where(r - r[:1] > 0.04, 0.03, 0.9).astype(np.float32)
     return xr.Dataset(
         {
             "r": (("model", "layer", "target"), r),
@@ -140,6 +142,8 @@ def arrays(
             "alpha": (("model", "layer", "target"), np.full(shape, 100.0, np.float32)),
             "r_norm": (("model", "layer", "target"), r / ceiling),
             "noise_ceiling": ("target", ceiling),
+            "q": (("model", "layer", "target"), q),
+            "q_difference": (("model", "layer", "target"), q_difference),
         },
         coords={
             "model": list(models),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import fake_home
 import numpy as np
@@ -87,3 +88,90 @@ def test_maps_share_a_scale_and_the_difference_is_centred(
     files = {d.label: d for d in page.get("download_button")}
     assert len(page.get("download_button")) == 6, files
     assert run_id in page.selectbox(key="_run").value
+
+
+@pytest.mark.parametrize("faint", ["false", "true"])
+def test_maps_keep_what_passes_and_count_it(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faint: str
+) -> None:
+    from braindash.ui import flatmaps
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    drawn: dict[str, dict] = {}
+    arrays = flatmaps.layer_arrays
+
+    def remember(view: flatmaps.View, which: flatmaps.Which) -> dict:
+        drawn[which] = arrays(view, which)
+        return drawn[which]
+
+    monkeypatch.setattr(flatmaps, "layer_arrays", remember)
+    page = open_page("encoding", layer="4", mask="q_difference", q="0.05", faint=faint, fade="false")
+    models = ("pretrained", "brain_tuned", "block_permuted")
+    data = fake_home.arrays(("sub-01", "sub-02"), models, len(roi), roi)
+    expected = data["q_difference"].values[1, 4, : len(roi)] <= 0.05
+    assert 0 < expected.sum() < len(roi)
+    for which in ("pretrained", "tuned", "difference"):
+        if faint == "true":
+            np.testing.assert_array_equal(drawn[which]["alpha"] == 1, expected)
+            assert drawn[which]["alpha"].min() == flatmaps.FAINT
+            assert np.isfinite(drawn[which]["values"]).all()
+        else:
+            np.testing.assert_array_equal(np.isfinite(drawn[which]["values"]), expected)
+    said = words(page)
+    assert f"{expected.sum():,} of {len(roi):,} targets" in said
+    assert "are predicted differently by the two models, at q ≤ 0.05." in said
+    assert page.slider(key="q").value == pytest.approx(0.05)
+    checked(page.slider(key="q").set_value(0.02).run())
+    assert f"0 of {len(roi):,} targets (0%)" in words(page)  # the planted q is .03
+    checked(page.button_group(key="_mask").set_value("q").run())
+    by_r = data["q"].values[:2, 4, : len(roi)] <= 0.02
+    assert f"{by_r[0].sum():,} of {len(roi):,} targets" in words(page)
+    assert f"{by_r.any(0).sum():,} of {len(roi):,} targets" in words(page)
+
+
+def test_a_run_without_tests_says_so(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    whole = fake_home.arrays
+    monkeypatch.setattr(fake_home, "arrays", lambda *a, **k: whole(*a, **k).drop_vars(["q", "q_difference"]))
+    run_id = fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    page = open_page("encoding", mask="q")
+    assert "evaluated without permutation tests" in words(page)
+    assert f"braindash evaluate {run_id}" in words(page)
+
+
+def test_single_parcels_are_shown_when_asked_for_and_regions_without_a_value_are_counted(
+    home: Home, open_page: OpenPage
+) -> None:
+    import json
+
+    run_id = fake_home.add_done(home)
+    path = home.runs / run_id / "records.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for kind in ("encoding", "differences"):
+        copies = [r for r in data[kind] if r["roi"] == "ifg"]
+        data[kind] += [r | {"roi": f"P{i}"} for r in copies for i in range(25)]
+        nothing = {"r_norm": None, "delta_r_norm": None, "r_norm_ci_low": None, "r_norm_ci_high": None}
+        data[kind] += [r | nothing | {"roi": "empty"} for r in copies]
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+    def rows(page: Any) -> list[str]:
+        return json.loads(page.get("plotly_chart")[0].proto.spec)["data"][0]["y"]
+
+    page = open_page("encoding")
+    assert "Whole cortex" in rows(page)
+    assert "P3" not in rows(page)
+    assert "1 region without a value" in words(page)
+    checked(page.toggle(key="parcels").set_value(True).run())
+    assert "P3" in rows(page)
+    assert "empty" not in rows(page)
+
+
+def test_chosen_regions_are_in_the_link(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home)
+    page = open_page("encoding", regions="ag,nowhere,ifg")
+    assert page.multiselect(key="_regions").value == ["ag", "ifg"]
+    checked(page.multiselect(key="_regions").set_value(["late_language"]).run())
+    assert page.query_params["regions"] in ("late_language", ["late_language"])

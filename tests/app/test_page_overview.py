@@ -37,6 +37,7 @@ def test_the_answer_its_numbers_and_the_caveat_are_shown(home: Home, open_page: 
     assert page.metric[0].value == "+0.075"
     assert page.metric[0].label == "Late language"
     assert page.metric[1].value == "−0.036"  # the control, on the same region
+    assert "n counts the targets of all of them" in said
     assert "95 % CI 0.055 to 0.095 · n = 171 targets" in said
     assert "The interval includes 0" in said  # primary auditory
     assert page.query_params["run"] == [run_id] or page.query_params["run"] == run_id
@@ -45,8 +46,10 @@ def test_the_answer_its_numbers_and_the_caveat_are_shown(home: Home, open_page: 
 def test_what_was_left_out_is_said_in_words(home: Home, open_page: OpenPage) -> None:
     fake_home.add_done(home)
     said = words(open_page("overview"))
-    assert "sub-01, 400 targets – not finite or constant: 3; ceiling below 0.1: 40." in said
-    assert "2 of 48 targets in Primary auditory (A1)" in said
+    assert "sub-01: 400 targets. 3 are not finite or constant: left out of everything. 40 have a noise ceiling" in said
+    assert "ceiling below 0.1: they count in r, but not in r / noise ceiling." in said
+    assert "2 of 48 targets in Primary auditory" in said
+    assert "Mean over targets: Primary auditory 0.50" in said
 
 
 def test_choices_change_the_figure_and_the_address(home: Home, open_page: OpenPage) -> None:

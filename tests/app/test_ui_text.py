@@ -40,3 +40,8 @@ def test_shown_numbers() -> None:
     assert text.duration(None) == "unknown"
     assert text.memory(0.05) == "50 MB"
     assert text.shorten("a" * 70, 10) == "aaaaaaaaa…"
+
+
+def test_a_minus_is_a_minus_and_a_hyphen_stays() -> None:
+    said = text.true_minus("late-language: +0.003 (-0.003 to -0.010), sub-01, brain-tuned, 2026-11-21")
+    assert said == "late-language: +0.003 (−0.003 to −0.010), sub-01, brain-tuned, 2026-11-21"

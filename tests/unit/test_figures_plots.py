@@ -66,14 +66,35 @@ def test_layer_curves_show_the_numbers_given() -> None:
     assert len(found) == 2 * len(MODELS)
     expected = records[(records.model == "brain_tuned") & (records.roi == "ag")].sort_values("layer")
     line = next(t for t in found if t.name == "Brain-tuned" and t.xaxis == "x2")
-    np.testing.assert_array_equal(line.x, expected.layer)
+    np.testing.assert_array_equal(np.round(line.x), expected.layer)
     np.testing.assert_allclose(line.y, expected.value)
     np.testing.assert_allclose(np.asarray(line.customdata, float)[:, :2], expected[["low", "high"]])
-    band = next(t for t in figure.data if t.fill == "toself" and t.legendgroup == "brain_tuned" and t.xaxis == "x2")
-    np.testing.assert_allclose(band.y, np.concatenate([expected.high, expected.low[::-1]]))
+    np.testing.assert_allclose(line.y + line.error_y.array, expected.high)
+    np.testing.assert_allclose(line.y - line.error_y.arrayminus, expected.low)
+    beside = {t.x[0] for t in found if t.xaxis == "x2"}
+    assert len(beside) == len(MODELS), "whiskers of two models lie on each other"
     titles = " ".join(a.text for a in figure.layout.annotations)
-    for part in ("Late", "AG", "n = 6,312", "n = 2,100", "Layer (0 = front end output)", "r / noise ceiling"):
+    for part in (
+        "Late",
+        "Angular gyrus",
+        "n = 6,312",
+        "n = 2,100",
+        "Layer (0 = front end output)",
+        "r / noise ceiling",
+    ):
         assert part in titles
+
+
+def test_many_layers_have_bands_instead_of_whiskers() -> None:
+    few = curves()
+    many = pd.concat([few.assign(layer=few.layer + shift) for shift in (0, 5)], ignore_index=True)
+    figure = layer_curves(many)
+    expected = many[(many.model == "brain_tuned") & (many.roi == "ag")].sort_values("layer")
+    band = [t for t in figure.data if t.fill == "toself" and t.legendgroup == "brain_tuned"]
+    assert len(band) == len(REGIONS)
+    assert any(np.allclose(b.y, np.concatenate([expected.high, expected.low[::-1]])) for b in band)
+    assert not lines(figure)[0].error_y.visible
+    np.testing.assert_array_equal(lines(figure)[0].x, range(10))
 
 
 def test_each_model_is_in_the_legend_once_and_in_order() -> None:
@@ -94,7 +115,7 @@ def test_all_panels_share_a_range_that_holds_intervals_and_ceiling() -> None:
     assert low < records.low.min()
     assert high > 0.9
     assert sum(a.text == "ceiling" for a in figure.layout.annotations) == 1
-    assert max(lines(figure)[0].x) == 4
+    assert round(max(lines(figure)[0].x)) == 4
     unknown = curves().assign(low=np.nan, high=np.nan)
     assert not [t for t in layer_curves(unknown).data if t.fill == "toself"], "no interval, no band"
 
@@ -153,7 +174,7 @@ def test_heatmap_shows_regions_in_rows_and_is_centred_for_differences() -> None:
     figure = layer_region_heatmap(matrix, [0, 1, 2], ["ag", "late_language"])
     heat = figure.data[0]
     np.testing.assert_array_equal(heat.z, matrix.T)
-    assert list(heat.y) == ["AG", "Late language"]
+    assert list(heat.y) == ["Angular gyrus", "Late language"]
     assert {a.text for a in figure.layout.annotations} == {".50", ".60", ".70", ".10", ".20"}
     change = layer_region_heatmap(matrix - 0.62, [0, 1, 2], ["ag", "ifg"], diverging=True)
     assert change.data[0].zmin == -change.data[0].zmax
@@ -258,8 +279,8 @@ def test_names_of_models_and_regions_are_readable() -> None:
     ]
     assert [region_title(r) for r in ("late_language", "ag", "cortex", "A1", "55b", "STSda")] == [
         "Late language",
-        "AG",
-        "Cortex",
+        "Angular gyrus",
+        "Whole cortex",
         "A1",
         "55b",
         "STSda",
