@@ -19,6 +19,7 @@ import pandas as pd
 from braindash.config import EncodingConfig, Home, TuneConfig
 from braindash.errors import BraindashError
 from braindash.runs.leaks import refuse_leaks
+from braindash.runs.maps import prepare_maps
 from braindash.runs.results import write_results
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     }
     tell(0.98, "Writing the results")
     write_results(run.path, {"encoding": join_subjects(datasets)}, records)
+    tell(0.99, "Preparing the maps")
+    prepare_maps(study, subjects, home)
     tell(1.0, "Evaluated")
     from braindash.runs.results import read_records
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from braindash.runs.record import RunRow
     from braindash.ui.readers import Results
 
-HEIGHT = 560  # px of a map on the page
 BAR_WIDTH = 400  # px of its colour scale
 # regions that do not contain one another, with names short enough for a map
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
@@ -123,7 +122,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
 
 def _mask(folder: Path) -> tuple[Mask, float, bool]:
     """Draw the choice of a significance mask; return it, the largest q kept, and whether the rest is faint."""
-    offered = [m for m in MASKS if m == "none" or readers.has_quantity(folder, m)]
+    offered: list[Mask] = [m for m in MASKS if m == "none" or readers.has_quantity(folder, m)]
     if len(offered) == 1:
         st.caption(
             f"This run was evaluated without permutation tests, so its maps cannot be masked by significance. "
@@ -131,9 +130,11 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
         )
         return "none", 0.05, False
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        chosen = links.select(
-            "mask", "Show only targets that pass", offered, names=lambda m: MASKS[m], kind="segments", help=MASK_HELP
+        titles = {str(mask): title for mask, title in MASKS.items()}
+        name = links.select(
+            "mask", "Show only targets that pass", offered, names=titles.__getitem__, kind="segments", help=MASK_HELP
         )
+        chosen = next(m for m in offered if m == name)
         off = chosen == "none"
         level = st.slider(
             "q at most", 0.005, 0.2, 0.05, 0.005, key="q", bind="query-params", format="%.3f", width=240, disabled=off
@@ -283,10 +284,10 @@ def _limits(view: View, /) -> tuple[float, float, float]:
 @st.cache_data(max_entries=128, show_spinner=False)
 def image(view: View, which: Which, /) -> tuple[bytes, int]:
     """Return one map as PNG, and the number of targets that it shows."""
-    from braindash.cortex.flatmap import flatmap_image, n_shown, png_bytes
+    from braindash.cortex.flatmap import PAGE_HEIGHT, flatmap_image, n_shown, png_bytes
 
     arrays = layer_arrays(view, which)
-    return png_bytes(flatmap_image(height=HEIGHT, **arrays)), n_shown(arrays["values"], arrays["cortex_map"])
+    return png_bytes(flatmap_image(height=PAGE_HEIGHT, **arrays)), n_shown(arrays["values"], arrays["cortex_map"])
 
 
 def layer_arrays(view: View, which: Which) -> dict[str, Any]:

@@ -152,7 +152,8 @@ def curves_section(results: Results) -> None:
     )
     st.caption(
         "Lines\\: mean over the n targets of a region, on stories that neither tuning nor fitting has seen. "
-        f"Whiskers or bands\\: 95 % intervals over test stories and targets. {marks}Layer 0 is the model's front end. {groups_note(regions)}"
+        f"Whiskers or bands\\: 95 % intervals over test stories and targets. {marks}"
+        f"Layer 0 is the model's front end. {groups_note(regions)}"
     )
 
 
