@@ -38,6 +38,7 @@ class DemoStudy(Study):
     tr = simulate.TR
     simulated = True
     caveats = CAVEATS
+    word_vectors = simulate.STORIES / "word_vectors.json"
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -28,6 +28,9 @@ def partition(
     n_iter: int = 20,
     n_folds: int | None = None,
     seed: int = 0,
+    parts: Literal["all", "unique"] = "all",
+    units: Sequence[Sequence[slice]] | None = None,
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Partition the variance explained on the test stories between feature spaces.
 
@@ -44,6 +47,10 @@ def partition(
     alphas : penalties on the sum of kernels
     n_iter : weightings of the spaces that are tried, besides each space alone and all alike
     n_folds : groups of whole stories for cross-validation; None leaves one story out
+    parts : "unique" fits all spaces and all but each one, which is all that ``unique`` and
+        ``shared`` need (n + 1 models in place of 2ⁿ − 1); ``part`` is then absent
+    units : rows of the scoring units of every test story; None: each story is one
+    known : residual sums of squares (unit, target) of combinations fitted before, by name
 
     Returns
     -------
@@ -51,8 +58,9 @@ def partition(
         ``r2 (combination, target)``: of every combination, test stories joined;
         ``unique (space, target)``: R² of all less R² without the space;
         ``part (combination, target)``: what exactly the spaces of a combination share;
-        ``shared (target)``: what two or more spaces have in common. Combinations are named
-        "a + b". Estimates can be below 0, and are left so.
+        ``shared (target)``: what two or more spaces have in common; ``residual (combination,
+        unit, target)`` and ``total (unit, target)``: sums of squares, from which intervals over
+        units are made. Combinations are named "a + b". Estimates can be below 0, and are left so.
     """
     names = list(spaces)
     if not 2 <= len(names) <= MOST_SPACES:
@@ -81,38 +89,60 @@ def partition(
         np.concatenate([np.full(len(g), i) for i, g in enumerate(np.array_split(lengths, n_folds or len(lengths)))]),
         lengths,
     )
-    combinations = [c for size in range(1, len(names) + 1) for c in itertools.combinations(names, size)]
-    r2 = np.stack([
-        _banded_r2(
-            np.stack([kernels[n] for n in c]), np.stack([test_kernels[n] for n in c]), Y, Y_test, folds,
-            np.asarray(alphas), n_iter, seed,
-        )
-        for c in combinations
-    ])  # fmt: skip
+    sizes = range(1, len(names) + 1) if parts == "all" else (len(names) - 1, len(names))
+    combinations = [c for size in sizes for c in itertools.combinations(names, size)]
     labels = [" + ".join(c) for c in combinations]
+    rows = _unit_rows([len(y) for y in test_responses], units)
+    residual = np.stack([
+        known[label] if known is not None and label in known else _banded_residual(
+            np.stack([kernels[n] for n in c]), np.stack([test_kernels[n] for n in c]), Y, Y_test, folds,
+            np.asarray(alphas), n_iter, seed, rows,
+        )
+        for c, label in zip(combinations, labels, strict=True)
+    ])  # fmt: skip
+    centred = (Y_test - Y_test.mean(0, dtype=np.float64)) ** 2
+    total = np.stack([centred[r].sum(0) for r in rows])
+    r2 = 1 - residual.sum(1) / total.sum(0)
     of = dict(zip((frozenset(c) for c in combinations), r2, strict=True)) | {frozenset[str](): np.zeros(Y.shape[1])}
     everything = frozenset(names)
+    unique = np.stack([of[everything] - of[everything - {n}] for n in names])
+    data: dict[str, Any] = {
+        "r2": (("combination", "target"), r2),
+        "unique": (("space", "target"), unique),
+        "shared": ("target", of[everything] - unique.sum(0)),
+        "residual": (("combination", "unit", "target"), residual),
+        "total": (("unit", "target"), total),
+    }
+    if parts == "all":
+        data["part"] = (("combination", "target"), _exact_parts(combinations, of, everything))
+    return xr.Dataset(
+        data,
+        coords={"combination": labels, "space": names},
+        attrs={"solver": "himalaya random search", "n_iter": n_iter, "seed": seed},
+    )
+
+
+def _exact_parts(
+    combinations: Sequence[tuple[str, ...]], of: Mapping[frozenset[str], np.ndarray], everything: frozenset[str]
+) -> np.ndarray:
+    """Return what exactly the spaces of each combination share: alternating sums over R²(the others and some)."""
     parts = []
     for c in combinations:
-        # Shared by exactly c: alternating sum over c's subsets of R²(the others and the subset).
         rest = everything - set(c)
-        part = np.zeros(Y.shape[1])
+        part = np.zeros_like(of[everything])
         for size in range(len(c) + 1):
             for some in itertools.combinations(c, size):
                 part += (-1) ** (size + 1) * of[rest | set(some)]
         parts.append(part)
-    part_array = np.stack(parts)
-    unique = np.stack([of[everything] - of[everything - {n}] for n in names])
-    return xr.Dataset(
-        {
-            "r2": (("combination", "target"), r2),
-            "part": (("combination", "target"), part_array),
-            "unique": (("space", "target"), unique),
-            "shared": ("target", of[everything] - unique.sum(0)),
-        },
-        coords={"combination": labels, "space": names},
-        attrs={"solver": "himalaya random search", "n_iter": n_iter, "seed": seed},
-    )
+    return np.stack(parts)
+
+
+def _unit_rows(lengths: Sequence[int], units: Sequence[Sequence[slice]] | None) -> list[slice]:
+    """Return the rows of every unit in the stacked test stories."""
+    starts = np.cumsum([0, *lengths])
+    if units is None:
+        return [slice(int(a), int(b)) for a, b in itertools.pairwise(starts)]
+    return [slice(int(a) + u.start, int(a) + u.stop) for a, story in zip(starts, units, strict=False) for u in story]
 
 
 def _kernel(A: Sequence[np.ndarray], B: Sequence[np.ndarray]) -> np.ndarray:
@@ -121,13 +151,13 @@ def _kernel(A: Sequence[np.ndarray], B: Sequence[np.ndarray]) -> np.ndarray:
     )
 
 
-def _banded_r2(
+def _banded_residual(
     K: np.ndarray, K_test: np.ndarray, Y: np.ndarray, Y_test: np.ndarray, folds: np.ndarray, alphas: np.ndarray,
-    n_iter: int, seed: int,
+    n_iter: int, seed: int, rows: Sequence[slice],
 ) -> np.ndarray:  # fmt: skip
+    """Fit banded ridge and return Σ(y − p)² of every unit's rows: (n_units, n_targets)."""
     from himalaya.kernel_ridge import KernelRidgeCV, MultipleKernelRidgeCV
     from himalaya.kernel_ridge._random_search import generate_dirichlet_samples
-    from himalaya.scoring import r2_score
     from sklearn.model_selection import PredefinedSplit
 
     cv = PredefinedSplit(folds)
@@ -154,7 +184,8 @@ def _banded_r2(
         )
         model.fit(K, Y)
         predicted = model.predict(K_test)
-    return np.asarray(r2_score(Y_test, predicted))
+    squares = (Y_test.astype(np.float64) - np.asarray(predicted)) ** 2
+    return np.stack([squares[r].sum(0) for r in rows])
 
 
 def remove_features(features: Split, nuisance: Split, *, alphas: Sequence[float] = DEFAULT_ALPHAS) -> Split:

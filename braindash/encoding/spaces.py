@@ -6,6 +6,7 @@ All are at TR rate: row *i* covers half a TR on either side of the centre of res
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,7 +132,9 @@ def word_embedding(
 
 
 def read_vectors(path: Path, words: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Read static word vectors: GloVe or word2vec text, or a NumPy ``.npz`` with ``words`` and ``vectors``.
+    """Read static word vectors: GloVe or word2vec text, JSON (word to numbers), or a NumPy ``.npz``.
+
+    A ``.npz`` holds the arrays ``words`` and ``vectors``.
 
     Parameters
     ----------
@@ -144,7 +147,9 @@ def read_vectors(path: Path, words: Sequence[str] | None = None) -> dict[str, np
     """
     path = Path(path)
     if not path.exists():
-        raise BraindashError(f"There are no word vectors at {path}.", "Give the path of a .txt, .vec or .npz file.")
+        raise BraindashError(
+            f"There are no word vectors at {path}.", "Give the path of a .txt, .vec, .json or .npz file."
+        )
     wanted = None if words is None else {_plain_word(w) for w in words}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
@@ -154,6 +159,8 @@ def read_vectors(path: Path, words: Sequence[str] | None = None) -> dict[str, np
                 )
             pairs = zip(file["words"].astype(str), file["vectors"].astype(np.float32), strict=True)
             return {w: v for w, v in pairs if wanted is None or w in wanted}
+    if path.suffix == ".json":
+        return _read_json_vectors(path, wanted)
     out: dict[str, np.ndarray] = {}
     width = 0
     with path.open(encoding="utf-8") as lines:
@@ -176,6 +183,22 @@ def read_vectors(path: Path, words: Sequence[str] | None = None) -> dict[str, np
                         "Use vectors as text: a word and its numbers on every line, separated by spaces.",
                     ) from None
     return out
+
+
+def _read_json_vectors(path: Path, wanted: set[str] | None) -> dict[str, np.ndarray]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        vectors = {str(w): np.asarray(v, dtype=np.float32) for w, v in data.items() if wanted is None or w in wanted}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BraindashError(
+            f"{path.name} holds no word vectors ({error}).", "Map every word to a list of numbers."
+        ) from None
+    widths = {v.shape for v in vectors.values()}
+    if len(widths) > 1:
+        raise BraindashError(
+            f"The vectors in {path.name} differ in length: {sorted(widths)}.", "Give all the same length."
+        )
+    return vectors
 
 
 def _plain_word(text: str) -> str:

@@ -140,6 +140,7 @@ class Study(ABC):
     stories: dict[str, Story]
     subjects: tuple[str, ...]
     simulated: bool = False
+    word_vectors: Path | None = None  # a file of static word vectors that comes with the study
     caveats: tuple[str, ...] = ()  # sentences that every figure made from the study must carry
 
     @property
