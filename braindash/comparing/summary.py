@@ -81,17 +81,15 @@ def summarise(
     post = _level(encoding, tuned, subject, region, last, normalised)
     words = MODEL_WORDS.get(tuned, tuned)
     n_targets = focus["n_targets"] - (focus["n_excluded"] if normalised else 0)
-    moved = {
-        "rose": "better",
-        "fell": "worse",
-        "no change shown": "neither better nor worse, as far as these data can tell,",
-        "cannot tell": "about as well, but too few test stories were scored to tell,",
+    claim = {
+        "rose": f"{words} predicts {name} better than the pretrained one does",
+        "fell": f"{words} predicts {name} worse than the pretrained one does",
+        "no change shown": f"no difference between {words} and the pretrained one is shown in {name}",
+        "cannot tell": f"too few test stories were scored to tell whether {words} predicts {name} better",
     }[verdict]
     first = (
-        f"At the last layer ({last}), {words} predicts {name} {moved} than the pretrained one does: "
-        f"{pre:.3f} → {post:.3f} {unit}, a change of {change:+.3f} "
-        f"({_interval(low, high)}; {n_targets:,} targets"
-        f"{_stories(focus, change)})."
+        f"At the last layer ({last}), {claim}: {pre:.3f} → {post:.3f} {unit}, a change of {change:+.3f} "
+        f"({_interval(low, high)}; {n_targets:,} targets{_stories(focus, change)})."
     )
     second = " ".join(
         s
