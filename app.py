@@ -2,14 +2,15 @@
 
 import streamlit as st
 
-from braindash.ui.layout import ICON, LOGO, SECTIONS
+from braindash.ui.layout import ICON, LOGO, OVERVIEW, SECTIONS, to_overview
 
 st.set_page_config(page_title="braindash", page_icon=ICON, layout="wide")
 st.logo(LOGO, size="large")
 
-st.navigation(
-    {
-        section: [st.Page(p.path, title=p.title, icon=p.icon, url_path=p.url, default=p.default) for p in pages]
-        for section, pages in SECTIONS.items()
-    }
-).run()
+pages = {
+    section: [st.Page(p.path, title=p.title, icon=p.icon, url_path=p.url, default=p.default) for p in entries]
+    for section, entries in SECTIONS.items()
+}
+# Streamlit serves the first page at / alone, under no name; a link to /overview works as well
+pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
+st.navigation(pages).run()

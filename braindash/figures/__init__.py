@@ -18,7 +18,9 @@ _LAZY = {
     "layer_curves": "layers",
     "difference_curves": "layers",
     "layer_region_heatmap": "heatmap",
+    "lag_curves": "lags",
     "loss_curves": "training",
+    "part_bars": "parts",
     "histogram": "targets",
     "scatter": "targets",
     "alt_text": "alt",
@@ -36,10 +38,12 @@ __all__ = [
     "figure_bytes",
     "flatmap",
     "histogram",
+    "lag_curves",
     "layer_curves",
     "layer_region_heatmap",
     "loss_curves",
     "model_style",
+    "part_bars",
     "scatter",
     "static_layer_curves",
 ]
@@ -48,7 +52,9 @@ if TYPE_CHECKING:
     from braindash.figures.alt import alt_text
     from braindash.figures.brain import flatmap
     from braindash.figures.heatmap import layer_region_heatmap
+    from braindash.figures.lags import lag_curves
     from braindash.figures.layers import difference_curves, layer_curves
+    from braindash.figures.parts import part_bars
     from braindash.figures.static import figure_bytes, static_layer_curves
     from braindash.figures.style import MODEL_STYLE, THEMES, ModelStyle, model_style
     from braindash.figures.targets import histogram, scatter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,8 @@ def alt_text(kind: str, **numbers: Any) -> str:
     ----------
     kind : str
         Name of the figure function: ``layer_curves``, ``difference_curves``,
-        ``layer_region_heatmap``, ``loss_curves``, ``histogram``, ``scatter``, ``flatmap``.
+        ``layer_region_heatmap``, ``loss_curves``, ``histogram``, ``scatter``, ``flatmap``,
+        ``lag_curves``, ``part_bars``.
     **numbers
         What that figure was made of; see the function of the same name below.
     """
@@ -101,6 +102,29 @@ def _flatmap(n: int, low: float, high: float, label: str, regions: int = 0) -> s
     return f"{text}, {_count(regions, 'region')} outlined." if regions else f"{text}."
 
 
+def _lags(scans: Sequence[Mapping[str, Any]]) -> str:
+    parts = [
+        f"{s['subject']} best at {s['best_lag_trs']:+.1f} TR"
+        if s["tells"]
+        else f"{s['subject']} at no lag above chance"
+        for s in scans
+    ]
+    return f"Line chart of r between word rate and responses over lags in TRs: {'; '.join(parts)}."
+
+
+def _parts(records: pd.DataFrame, x_label: str) -> str:
+    said = []
+    for roi in dict.fromkeys(records["roi"]):
+        rows = records[records["roi"] == roi].dropna(subset=["value"])
+        if len(rows):
+            top = rows.loc[rows["value"].abs().idxmax()]
+            said.append(
+                f"{region_title(roi)}: {top['part']}, {model_style(top['model']).title.lower()}, {top['value']:.4f}"
+            )
+    names = ", ".join(model_style(m).title for m in model_order(records["model"]))
+    return f"Bar charts of {x_label} for {names} in {_count(len(said), 'region')}. Largest: {'; '.join(said)}."
+
+
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
@@ -113,4 +137,6 @@ _KINDS: dict[str, Callable[..., str]] = {
     "histogram": _histogram,
     "scatter": _scatter,
     "flatmap": _flatmap,
+    "lag_curves": _lags,
+    "part_bars": _parts,
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import streamlit as st
+
 LOGO = str(Path(__file__).with_name("logo.svg"))
 ICON = str(Path(__file__).with_name("icon.svg"))  # a named one would be fetched from the network
 
@@ -20,12 +22,18 @@ class PageEntry:
     default: bool = False
 
 
-OVERVIEW = PageEntry("pages/results/overview.py", "Overview", ":material/summarize:", "overview", default=True)
+OVERVIEW = PageEntry("pages/results/overview.py", "Overview", ":material/summarize:", "home", default=True)
 ENCODING = PageEntry("pages/results/encoding.py", "Encoding", ":material/neurology:", "encoding")
+STUDY = PageEntry("pages/results/study.py", "Study", ":material/menu_book:", "study")
 TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
-    "Results": (OVERVIEW, ENCODING),
+    "Results": (OVERVIEW, ENCODING, STUDY),
     "Experiments": (TUNE, RUNS),
 }
+
+
+def to_overview() -> None:
+    """Show the first page under its name, with what the address says."""
+    st.switch_page(OVERVIEW.path, query_params=st.query_params.to_dict())

@@ -77,6 +77,7 @@ _SHOWN: dict[str, tuple[str, str, str, str]] = {
     "encoding.lag_components": (EVALUATION, "Components lagged, electrodes", "", "the whole layer"),
     "encoding.alphas": (EVALUATION, "Ridge penalties", "", ""),
     "encoding.select": (EVALUATION, "Penalty chosen by", "", ""),
+    "encoding.ceiling": (EVALUATION, "Noise ceiling from", "", ""),
     "encoding.ceiling_threshold": (EVALUATION, "Lowest noise ceiling", "correlation", ""),
     "encoding.n_boot": (EVALUATION, "Bootstrap samples", "", ""),
     "encoding.n_permutations": (EVALUATION, "Permutations", "", ""),

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import encoding_view, flatmaps, links, names, notices, readers
+from braindash.ui import encoding_view, flatmaps, links, names, notices, partition_view, readers
 
 st.title("Encoding")
 rows = readers.run_rows()
@@ -28,3 +28,4 @@ try:
     flatmaps.section(row, results, choice.model, choice.measure)
 except BraindashError as error:
     notices.mistake(error)
+partition_view.section(readers.store().get(run_id), results, choice.subject)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers, tables
-from braindash.ui.layout import ENCODING, RUNS
+from braindash.ui.layout import ENCODING, RUNS, STUDY
 from braindash.ui.results import answer, curves_section, headline, provenance_line
 
 rows = readers.run_rows()
@@ -38,4 +38,5 @@ with st.container(horizontal=True):
     st.page_link(
         ENCODING.path, label="Every layer, region and the cortex", icon=ENCODING.icon, query_params={"run": run_id}
     )
+    st.page_link(STUDY.path, label="The study and its timing", icon=STUDY.icon, query_params={"study": row.study})
     st.page_link(RUNS.path, label="How this run was tuned", icon=RUNS.icon, query_params={"run": run_id})
