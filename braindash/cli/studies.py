@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, table
 from braindash.errors import BraindashError
+
+if TYPE_CHECKING:
+    from braindash.studies.base import Study
 
 app = typer.Typer(help="Add, check, list and remove studies.", rich_markup_mode=None)
 
@@ -81,16 +84,54 @@ def _write_example(session: Session, kind: str, path: Path | None, init: Path) -
 
 
 @app.command("check")
-def check(ctx: typer.Context, id: IdArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def check(
+    ctx: typer.Context,
+    id: IdArgument,
+    no_lag: Annotated[
+        bool, typer.Option("--no-lag", help="Leave out the lag scan (are words and responses aligned?).")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Look at everything in a study and say what was found; exit code 2 if it cannot be used."""
     from braindash.studies.library import open_study
     from braindash.studies.report import check_study
 
     session = Session(ctx, home, as_json)
-    report = check_study(open_study(id, session.home))
-    session.emit({"study": id, "report": report.model_dump(mode="json")}, *report.lines())
+    study = open_study(id, session.home)
+    report = check_study(study)
+    *lines, verdict = report.lines()
+    payload: dict[str, Any] = {"study": id, "report": report.model_dump(mode="json")}
+    if report.ok and not no_lag:
+        payload["timing"], told = _timing(study)
+        lines += ["", *told]
+    session.emit(payload, *lines, verdict)
     if not report.ok:
         raise typer.Exit(2)
+
+
+def _timing(study: Study) -> tuple[dict[str, Any], list[str]]:
+    """Return the lag scans of a study, for --json and as lines."""
+    from dataclasses import asdict
+
+    from braindash.encoding.lagscan import check_timing
+
+    scans, findings = check_timing(study)
+    rows = [
+        {
+            "subject": s.subject,
+            "best_lag_trs": s.best,
+            "best_lag_s": s.best * s.tr,
+            "tells": s.tells,
+            "threshold": s.threshold,
+            "lags": s.lags.tolist(),
+            "r": s.score.tolist(),
+            "n_targets": s.n_targets,
+        }
+        for s in scans
+    ]
+    lines = [f"{f.level}: {f.what}{' ' + f.remedy if f.remedy else ''}" for f in findings]
+    return {"scans": rows, "findings": [asdict(f) for f in findings]}, lines
 
 
 @app.command("list")

@@ -1,4 +1,4 @@
-"""Partitioning a run: the planted drive is found in its space, counts are stated, a mistake leaves nothing half-written."""
+"""Partitioning a run: the planted drive is found in its space, counts are stated, a mistake changes nothing."""
 
 from __future__ import annotations
 
