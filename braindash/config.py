@@ -107,6 +107,11 @@ class EncodingConfig(_Settings):
     alphas: tuple[float, ...] = Field(DEFAULT_ALPHAS, description="Ridge penalties tried (added to X'X).")
     select: Literal["r", "r2"] = Field("r", description="Score that chooses the penalty.")
     layers: tuple[int, ...] | None = Field(None, description="Layers to evaluate; all when empty.")
+    ceiling: Literal["auto", "given", "repeats", "subjects", "none"] = Field(
+        "auto",
+        description="Noise ceiling: given with the study, from repeats of the test stories, from the other subjects "
+        "(3 or more who share targets), none; auto: the first of these that there is.",
+    )
     ceiling_threshold: float = Field(
         0.1, ge=0, lt=1, description="Targets whose noise ceiling is below this are excluded from r_norm, and counted."
     )

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from braindash.encoding.scoring import correlation
 from braindash.errors import BraindashError
+
+if TYPE_CHECKING:
+    from braindash.studies.base import Study
+
+CHUNK = 2048  # targets of all subjects that are z-scored together
+FEWEST_SUBJECTS = 3
 
 
 def noise_ceiling(repeats: np.ndarray) -> np.ndarray:
@@ -75,7 +82,7 @@ def intersubject_ceiling(responses: Sequence[np.ndarray]) -> np.ndarray:
     -------
     (n_subjects, n_targets) float64, clipped to 1; NaN where r or ρ ≤ 0.
     """
-    if len(responses) < 3:
+    if len(responses) < FEWEST_SUBJECTS:
         raise BraindashError(
             f"A ceiling from other subjects needs at least 3 of them; got {len(responses)}.",
             "Use repeats or planted ceilings for fewer subjects.",
@@ -96,6 +103,47 @@ def intersubject_ceiling(responses: Sequence[np.ndarray]) -> np.ndarray:
         good = (r > 0) & (rho > 0)
         reliability = n * rho[good] / (1 + (n - 1) * rho[good])
         out[i, good] = np.minimum(r[good] / np.sqrt(reliability), 1.0)
+    return out
+
+
+def subject_ceilings(study: Study) -> dict[str, np.ndarray]:
+    """Return the ceiling from the other subjects for every subject of a study that shares targets with them.
+
+    Subjects share targets where these have the same names and regions and lie on the same surface
+    (or the study lists their names), and where their test stories and row times are the same. The voxels of
+    single brains do not; nor do targets that are merely numbered.
+
+    Returns
+    -------
+    subject -> (n_targets,); empty where fewer than 3 subjects share anything
+        Over the test stories joined, z-scored each. NaN where there is none.
+    """
+    together: dict[object, list[str]] = {}
+    for subject in study.subjects:
+        stories = study.stories_of("test", subject)
+        targets, where = study.targets(subject), study.cortex(subject)
+        names = tuple(targets["name"].astype(str))
+        numbered = names == tuple(f"t{i}" for i in range(len(names)))
+        on_surface = where is not None and where.space != "pycortex"
+        if not stories or (where is not None and where.space == "pycortex") or (numbered and not on_surface):
+            continue
+        times = tuple(np.asarray(study.row_times(s, subject)).tobytes() for s in stories)
+        key = (names, tuple(targets["roi"]), where.index.tobytes() if where is not None else b"", stories, times)
+        together.setdefault(key, []).append(subject)
+    out: dict[str, np.ndarray] = {}
+    for subjects in together.values():
+        if len(subjects) < FEWEST_SUBJECTS:
+            continue
+        stories = study.stories_of("test", subjects[0])
+        n = len(study.targets(subjects[0]))
+        ceiling = np.full((len(subjects), n), np.nan)
+        responses = [[study.read_responses(s, who) for s in stories] for who in subjects]
+        for start in range(0, n, CHUNK):
+            some = slice(start, start + CHUNK)
+            ceiling[:, some] = intersubject_ceiling(
+                [np.concatenate([zscored(y[:, some]) for y in mine]) for mine in responses]
+            )
+        out |= dict(zip(subjects, ceiling, strict=True))
     return out
 
 

@@ -40,6 +40,7 @@ def encode_subject(
     *,
     subject: str = "",
     repeats: np.ndarray | Sequence[np.ndarray] | None = None,
+    shared_ceiling: np.ndarray | None = None,
     usable: np.ndarray | None = None,
     device: str = "auto",
     memory_gb: float = 3.0,
@@ -63,6 +64,8 @@ def encode_subject(
         Penalties, the score that chooses them, and the ceiling threshold.
     repeats : (n_repeats, n_trs, n_targets), or one such array a test story, optional
         Gives the noise ceiling (Schoppe) where ``targets`` has none.
+    shared_ceiling : (n_targets,), optional
+        The ceiling from the other subjects (``subject_ceilings``), used where there is no other.
     usable : (n_targets,) bool, optional
         Targets to fit, as from ``Study.usable``; found from the responses if not given.
     unit_rows : int
@@ -107,7 +110,7 @@ def encode_subject(
     train = [Standardised(y, columns) for y in train_responses]
     test = [Standardised(test_responses[s], columns) for s in stories]
 
-    ceiling = _ceiling(targets, repeats, n)
+    ceiling, ceiling_from = _ceiling(config.ceiling, targets, repeats, shared_ceiling, n)
     jobs = [(m, layer, f) for m, layers in model_features.items() for layer, f in layers.items()]
     if config.layers is not None:
         jobs = [job for job in jobs if job[1] in config.layers]
@@ -171,6 +174,7 @@ def encode_subject(
         "subject": subject,
         "n_excluded": sum(excluded.values()),
         "excluded": json.dumps(excluded),
+        "ceiling": ceiling_from,
         "ceiling_threshold": config.ceiling_threshold,
         "cv": "story",
         "select": config.select,
@@ -240,11 +244,32 @@ def _content(arrays: Sequence[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _ceiling(targets: pd.DataFrame, repeats: Any, n: int) -> np.ndarray:
-    if "noise_ceiling" in targets and targets["noise_ceiling"].notna().any():
-        return targets["noise_ceiling"].to_numpy(dtype=np.float64)
-    if repeats is None:
-        return np.full(n, np.nan)
+def _ceiling(
+    wanted: str, targets: pd.DataFrame, repeats: Any, shared: np.ndarray | None, n: int
+) -> tuple[np.ndarray, str]:
+    """Return the ceiling and where it is from: "given", "repeats", "subjects" or "none"."""
+    there = {
+        "given": "noise_ceiling" in targets and bool(targets["noise_ceiling"].notna().any()),
+        "repeats": repeats is not None,
+        "subjects": shared is not None,
+        "none": True,
+    }
+    source = next(name for name, is_there in there.items() if is_there) if wanted == "auto" else wanted
+    if not there[source]:
+        lacking = {
+            "given": "The targets have no column noise_ceiling.",
+            "repeats": "No test story was heard more than once.",
+            "subjects": "Fewer than 3 subjects share targets and test stories.",
+        }[source]
+        raise BraindashError(f"Noise ceilings are to be from {source!r}. {lacking}", "Set encoding.ceiling=auto.")
+    if source == "given":
+        return targets["noise_ceiling"].to_numpy(dtype=np.float64), source
+    if source == "repeats":
+        return _from_repeats(repeats), source
+    return (np.asarray(shared, dtype=np.float64) if source == "subjects" else np.full(n, np.nan)), source
+
+
+def _from_repeats(repeats: Any) -> np.ndarray:
     if isinstance(repeats, np.ndarray):
         return noise_ceiling(repeats)
     # Stories one after the other, each z-scored first; stories differ in how often they were repeated.

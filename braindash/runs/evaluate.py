@@ -72,6 +72,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     LeakageError
         Where a model has seen a story that the study now tests on.
     """
+    from braindash.comparing.across import group_rows
     from braindash.comparing.differences import peak_layers, region_rows
     from braindash.comparing.summary import summarise
     from braindash.encoding.regions import region_title
@@ -97,6 +98,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     store = FeatureStore(home)
     _extract_all(store, models, study, subjects, settings, tell)
 
+    ceilings = shared_ceilings(study, subjects, settings)
     datasets, masks = [], []
     for i, subject in enumerate(subjects):
 
@@ -104,7 +106,9 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
             share = (i + done / total) / len(subjects)
             tell(FEATURES_SHARE + (0.93 - FEATURES_SHARE) * share, f"Encoding {subject}: {what.replace('_', ' ')}")
 
-        data = encode_one(store, models, study, subject, settings, encoding_progress)
+        data = encode_one(
+            store, models, study, subject, settings, encoding_progress, shared_ceiling=ceilings.get(subject)
+        )
         targets = study.targets(subject)
         datasets.append(data)
         masks.append(choose_regions(targets))
@@ -112,6 +116,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     rows, differences, against = region_rows(
         datasets, masks, threshold=settings.ceiling_threshold, n_boot=settings.n_boot, seed=settings.seed
     )
+    group, group_note = group_rows(rows, differences)
     titles = {r["roi"]: region_title(r["roi"]) for r in rows}
     if all(study.cortex(subject) is None for subject in subjects):
         titles["cortex"] = "All targets"
@@ -130,11 +135,14 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         "encoding": rows,
         "differences": differences,
         "against_controls": against,
+        "group": group,
+        "group_note": group_note,
         "peaks": peak_layers(rows) or peak_layers(rows, "r"),
         "summary": summarise(rows, differences, tuned=tuned_name, titles=titles, against=against)
         | {"region_titles": titles},
         "excluded": excluded,
-        "caveats": [*study.caveats, *_caveats(tuning, study, datasets[0])],
+        "ceilings": {d.attrs["subject"]: d.attrs["ceiling"] for d in datasets},
+        "caveats": [*study.caveats, *_caveats(tuning, settings, study, datasets[0])],
         "provenance": {
             "evaluation": for_signal(settings, study.signal, study.tr).model_dump(mode="json"),
             "weights": {c.name: models[c.name].weights_hash for c in candidates},
@@ -221,6 +229,8 @@ def encode_one(
     subject: str,
     settings: EncodingConfig,
     progress: Callable[[int, int, str], None] | None = None,
+    *,
+    shared_ceiling: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Encode one subject with every layer of every model: see `encode_subject`."""
     from braindash.encoding.encode import encode_subject
@@ -260,10 +270,29 @@ def encode_one(
         settings,
         subject=subject,
         repeats=with_repeats or None,
+        shared_ceiling=shared_ceiling,
         usable=study.usable(subject),
         unit_rows=unit_rows(settings, study.signal),
         progress=progress,
     )
+
+
+def shared_ceilings(study: Study, subjects: Sequence[str], settings: EncodingConfig) -> dict[str, np.ndarray]:
+    """Return ceilings from other subjects where the settings ask for them, or where there are no others.
+
+    All subjects of the study serve, whichever of them were tuned on.
+    """
+    from braindash.encoding.ceiling import subject_ceilings
+
+    def has_other(subject: str) -> bool:
+        targets = study.targets(subject)
+        if "noise_ceiling" in targets and targets["noise_ceiling"].notna().any():
+            return True
+        return any(study.n_repeats(s, subject) > 1 for s in study.stories_of("test", subject))
+
+    if settings.ceiling == "subjects" or (settings.ceiling == "auto" and not all(map(has_other, subjects))):
+        return subject_ceilings(study)
+    return {}
 
 
 def choose_regions(targets: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -299,13 +328,20 @@ def join_subjects(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     return joined
 
 
-def _caveats(tuning: TuneConfig, study: Study, data: xr.Dataset) -> list[str]:
+def _caveats(tuning: TuneConfig, settings: EncodingConfig, study: Study, data: xr.Dataset) -> list[str]:
     from braindash.comparing.bootstrap import FEWEST_UNITS
 
     said = []
     if tuning.recipe == "head":
         said.append("The recipe trained the read-out alone: the speech model is the pretrained one, by construction.")
-    if not np.isfinite(data["noise_ceiling"].values).any():
+    if data.attrs["ceiling"] == "subjects":
+        said.append(
+            f"Noise ceilings are from the other subjects ({len(study.subjects)} in the study): what listeners share. "
+            "They hold for regions, less so for single targets, and leave out what is a subject's own."
+        )
+    elif settings.ceiling == "none":
+        said.append("No noise ceilings were asked for: scores are plain correlations, not normalised.")
+    elif not np.isfinite(data["noise_ceiling"].values).any():
         said.append("The study has no repeats and no given ceilings: scores are plain correlations, not normalised.")
     if data.sizes["story"] < 4:
         stories, n = data.sizes["story"], data.sizes["unit"]

@@ -119,3 +119,13 @@ def test_tuning_and_evaluating_run_to_the_end(home: Home, study: Any) -> None:
     assert any("synthetic" in c for c in records["caveats"])
     assert {r["roi"] for r in records["encoding"]} >= {"somatomotor", "cortex"}
     assert all(np.isfinite(r["r"]) for r in records["encoding"])
+
+
+def test_the_words_and_the_scans_are_aligned(study: Any) -> None:
+    """Beyond the haemodynamic response that the scan assumes, the mean listener's best lag is under 1.5 TR."""
+    from braindash.encoding.lagscan import check_timing
+
+    scans, findings = check_timing(study)
+    assert [s.subject for s in scans] == [*study.subjects, "mean of 10"]  # no listener alone tells
+    assert abs(scans[-1].best) <= 1.5
+    assert not [f for f in findings if f.level == "warning"]

@@ -144,3 +144,30 @@ def test_what_cannot_be_encoded_is_refused(
         encode_subject({"pretrained": {0: (split[0], {"a": split[1]["a"]})}}, Y, Y_test, targets, CONFIG)
     with pytest.raises(BraindashError, match="29 rows of targets and 30 columns"):
         encode_subject({"pretrained": {0: split}}, Y, Y_test, targets[:29], CONFIG)
+
+
+def test_the_ceiling_is_taken_from_where_it_is_said_to_be(data: Data) -> None:
+    (X, X_test), Y, Y_test, targets = data
+    shared = np.linspace(0.2, 0.7, len(targets))
+    repeats = np.stack([Y_test["a"]] * 2) + np.random.default_rng(0).standard_normal((2, *Y_test["a"].shape))
+    given = {"pretrained": {0: (X, X_test)}}
+
+    def ceiling(source: str, targets: pd.DataFrame, **others: np.ndarray) -> tuple[str, np.ndarray]:
+        config = CONFIG.model_copy(update={"ceiling": source, "n_permutations": 0})
+        ds = encode_subject(given, Y, Y_test, targets, config, **others)  # type: ignore[arg-type]
+        return ds.attrs["ceiling"], ds["noise_ceiling"].values
+
+    bare = targets.drop(columns="noise_ceiling")
+    assert ceiling("auto", targets, repeats=repeats, shared_ceiling=shared)[0] == "given"
+    assert ceiling("auto", bare, repeats=repeats, shared_ceiling=shared)[0] == "repeats"
+    source, values = ceiling("auto", bare, shared_ceiling=shared)
+    assert source == "subjects"
+    np.testing.assert_allclose(values, shared, rtol=1e-6)
+    assert ceiling("subjects", targets, shared_ceiling=shared)[0] == "subjects"
+    source, values = ceiling("none", targets, shared_ceiling=shared)
+    assert source == "none"
+    assert np.isnan(values).all()
+    assert ceiling("auto", bare)[0] == "none"
+    for source, where in (("given", bare), ("repeats", targets), ("subjects", targets)):
+        with pytest.raises(BraindashError, match=f"'{source}'.*auto"):
+            ceiling(source, where)
