@@ -1,4 +1,4 @@
-"""``braindash partition``"""
+"""``braindash partition | methods``"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.",
 def add_to(app: typer.Typer) -> None:
     """Register this module's verbs."""
     app.command("partition")(partition)
+    app.command("methods")(methods)
 
 
 def partition(
@@ -64,6 +65,27 @@ def partition(
             progress=bar.show,
         )
     session.emit(document, *_partition_lines(document))
+
+
+def methods(
+    ctx: typer.Context,
+    run: RunArgument,
+    as_bibtex: Annotated[
+        bool, typer.Option("--bibtex", help="The works cited, as BibTeX, in place of the text.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the methods section of a run.
+
+    What was fitted and how, with citations; every number is read from the run's own files.
+    """
+    from braindash.reports.methods import bibtex, methods_text
+
+    session = Session(ctx, home, as_json)
+    found = session.store.get(run)
+    text, works = methods_text(found), bibtex(found)
+    session.emit({"run": found.id, "methods": text, "bibtex": works}, (works if as_bibtex else text).rstrip("\n"))
 
 
 def _partition_lines(document: Mapping[str, Any]) -> list[str]:

@@ -127,6 +127,9 @@ def data_fingerprint(study: Study, subjects: Sequence[str] | None = None) -> dic
     return {
         "study": study.id,
         "kind": study.kind,
+        "title": study.title,
+        "signal": study.signal,
+        "simulated": study.simulated,
         "fingerprint": study.fingerprint(),
         "tr": study.tr,
         "subjects": chosen,
