@@ -5,6 +5,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers, tables
 from braindash.ui.layout import ENCODING, RUNS, STUDY
+from braindash.ui.methods import show_methods
 from braindash.ui.results import answer, curves_section, headline, provenance_line
 
 rows = readers.run_rows()
@@ -40,3 +41,4 @@ with st.container(horizontal=True):
     )
     st.page_link(STUDY.path, label="The study and its timing", icon=STUDY.icon, query_params={"study": row.study})
     st.page_link(RUNS.path, label="How this run was tuned", icon=RUNS.icon, query_params={"run": run_id})
+show_methods(readers.store().get(run_id))

@@ -109,3 +109,11 @@ def test_one_subject_and_no_ceilings(home: Home, open_page: OpenPage) -> None:
     assert "in r" in page.subheader[0].value
     assert page.metric[0].value == "+0.037"
     assert page.get("plotly_chart")
+
+
+def test_the_methods_are_there_to_copy(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home)
+    page = open_page("overview")
+    (text,) = [c.value for c in page.code if c.value.startswith("Data. ")]
+    assert "Works cited." in text
+    assert any(e.label == "Methods" for e in page.expander)
