@@ -111,7 +111,8 @@ def test_a_changed_setting_changes_its_sentence(make: Make, changes: dict[str, A
 def test_what_the_run_found_is_in_it(make: Make) -> None:
     text = methods_text(make())
     for said in (
-        "BOLD responses (TR 1.5 s) of 2 subjects", "“The mini study”", "3 stories served for tuning, 1 story for choosing",
+        "BOLD responses (TR 1.5 s) of 2 subjects", "“The mini study”", "3 stories served for tuning",
+        "1 story for choosing",
         "2 stories (e and f) for testing alone", "weights f00dfeedbeef", "Layer 4 fed", "1,234 of 5,000 (s1)",
         "epoch 2, with mean r 0.123 on the validation stories; pretrained 0.111", "the 4 tuning and validation stories",
         "s1 of 5,000 targets: 7 (not finite or constant)", "Nothing was left out for s2", "repeats of the test stories",
