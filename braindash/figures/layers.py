@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LAYER_AXIS = "Layer (0 = front end output)"
 COLUMNS = ("model", "layer", "roi", "value", "low", "high", "n")
 _PANEL, _TITLE, _FOOT = 190, 58, 62  # px: a panel, its title, the axis title
+_LINE = 18  # px more for a title of two lines
 # Intervals of several models nearly coincide. Whiskers side by side keep them apart; with many layers they would
 # run into each other, so bands are drawn then.
 _MOST_WHISKERS = 8  # layers
@@ -164,13 +165,14 @@ def _grid(records: pd.DataFrame, rois: Sequence[str], columns: int, theme: Theme
     columns = min(columns, len(rois))
     rows = -(-len(rois) // columns)
     legend = legend_height(model_style(m).title for m in model_order(records["model"]))
-    height = rows * (_PANEL + _TITLE) + legend + _FOOT
     titles = []
     for roi in rois:
         note = panel_note(records[records["roi"] == roi])
         small = f"<br><span style='font-size:12px;color:{colours.muted}'>{note}</span>" if note else ""
         titles.append(f"<b>{wrap(region_title(roi), 14)}</b>{small}")
-    inner = height - legend - _FOOT - _TITLE
+    above = _TITLE + _LINE * any("<br>" in wrap(region_title(roi), 14) for roi in rois)
+    height = rows * (_PANEL + above) + legend + _FOOT
+    inner = height - legend - _FOOT - above
     fig = make_subplots(
         rows=rows,
         cols=columns,
@@ -178,11 +180,11 @@ def _grid(records: pd.DataFrame, rois: Sequence[str], columns: int, theme: Theme
         shared_xaxes="all",
         subplot_titles=titles,
         horizontal_spacing=0.05 / max(columns - 1, 1) if columns > 1 else 0.0,
-        vertical_spacing=_TITLE / inner if rows > 1 else 0.0,
+        vertical_spacing=above / inner if rows > 1 else 0.0,
         x_title=LAYER_AXIS,
         y_title=y_label,
     )
-    margin = {"l": 72, "r": 12, "t": legend + _TITLE, "b": _FOOT}
+    margin = {"l": 72, "r": 12, "t": legend + above, "b": _FOOT}
     fig.update_layout(**base_layout(theme, height, margin=margin, hovermode="closest"))
     fig.update_annotations(font_size=FONT_SIZE)
     for note in fig.layout.annotations:

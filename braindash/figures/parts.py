@@ -17,6 +17,7 @@ from braindash.figures.style import (
     region_title,
     require_columns,
     theme_of,
+    wrap,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 COLUMNS = ("model", "roi", "part", "value", "low", "high", "n")
-_BAR, _GROUP, _TITLE, _FOOT = 15, 14, 46, 58  # px: a bar, the room around a group of bars, a panel's title, the axis
+_BAR, _GROUP, _TITLE, _FOOT = 15, 14, 76, 58  # px: a bar, the room around a group of bars, a panel's title, the axis
 
 
 def part_bars(
@@ -73,9 +74,8 @@ def part_bars(
     titles = []
     for roi in rois:
         n = int(records.loc[records["roi"] == roi, "n"].max())
-        titles.append(
-            f"<b>{region_title(roi)}</b>  <span style='font-size:12px;color:{colours.muted}'>n = {n:,}</span>"
-        )
+        small = f"<br><span style='font-size:12px;color:{colours.muted}'>n = {n:,}</span>"
+        titles.append(f"<b>{wrap(region_title(roi), 14)}</b>{small}")
     figure = make_subplots(
         rows=rows,
         cols=columns,
@@ -87,7 +87,7 @@ def part_bars(
         x_title=x_label,
     )
     for at, roi in enumerate(rois):
-        for model in reversed(models):  # horizontal bars are drawn from below
+        for model in models:
             mine = records[(records["roi"] == roi) & (records["model"] == model)].drop_duplicates("part")
             mine = mine.set_index("part").reindex(order)
             value, low, high = (mine[c].to_numpy(float) for c in ("value", "low", "high"))

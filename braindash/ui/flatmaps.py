@@ -357,6 +357,7 @@ def colour_bar(cmap: str, low: float, high: float, label: str, page: str, /) -> 
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from braindash.cortex.colour import matplotlib_map
     from braindash.figures.style import THEMES
@@ -369,6 +370,8 @@ def colour_bar(cmap: str, low: float, high: float, label: str, page: str, /) -> 
     )
     bar.set_label(label, color=ink, fontsize=11, labelpad=2)
     bar.outline.set_visible(False)
+    bar.locator = MaxNLocator(5)
+    bar.update_ticks()
     axes.tick_params(colors=ink, labelsize=11, length=2, pad=2)
     out = io.BytesIO()
     figure.savefig(out, format="png", transparent=True)

@@ -116,7 +116,7 @@ def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
 def help_line(setting: Setting) -> str:
     """Return the line beneath a widget: what it is, and its default; safe as Markdown."""
     default = settings.default_text(setting, names.CHOICES.get(setting.path[-1]))
-    text = _NONE.sub("", setting.help)
+    text = names.HELP.get(setting.dotted) or _NONE.sub("", setting.help)
     return escape(text) + (f" Default\\: {escape(default)}\\." if default else "")
 
 

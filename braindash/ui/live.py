@@ -99,6 +99,11 @@ def _curves(run: Run) -> None:
 
     try:
         chart(loss_curves(rows, theme=theme()), key="loss_curves")
+        st.caption(
+            "Above\\: the loss of every step (thin) and its running mean. Below\\: after each epoch, the correlation "
+            "of predicted and measured responses on the validation stories, not corrected for noise; the star is the "
+            "epoch that is kept."
+        )
     except BraindashError as error:
         notices.mistake(error)
 

@@ -50,6 +50,12 @@ CHOICES: dict[str, dict[str, str]] = {
     "select": {"r": "Correlation r", "r2": "R²"},
 }
 
+HELP: dict[str, str] = {  # for readers who see the names above, not the identifiers
+    "loss": "What is made small: the squared error, or minus the correlation across targets, averaged over TRs.",
+    "control": "None: the real responses. Block-permuted: the same responses in shuffled blocks of TRs, so that what "
+    "they share with the stories is lost.",
+}
+
 STATES: dict[str, str] = {
     "queued": "Queued",
     "running": "Running",

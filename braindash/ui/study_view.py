@@ -55,7 +55,7 @@ def check_section(study_id: str) -> None:
     if pressed:
         with st.spinner("Reading all responses and shifting the words …"):
             checks.make(study_id)
-        found = checks.stored(study_id)
+        st.rerun()
     if found is None:
         return
     _findings(found.report)
@@ -73,8 +73,8 @@ def _findings(report: StudyReport) -> None:
         elif finding.level == "warning":
             st.warning(text, icon=":material/warning:")
     said = [f for f in report.findings if f.level not in ("error", "warning") and f.what not in report.caveats]
-    for finding in said:
-        st.text(f"{LEVELS[finding.level]}: {finding.what} {finding.remedy}".strip())
+    if said:
+        st.text("\n".join(f"{LEVELS[f.level]}: {f.what} {f.remedy}".strip() for f in said))
 
 
 def _tables(report: StudyReport) -> None:
@@ -146,8 +146,8 @@ def _timing(found: checks.Checked) -> None:
         chart(lag_curves(found.scans, theme=theme()), key="lag_curves")
         st.caption(
             "The word rate, with a canonical haemodynamic response, is shifted by whole TRs and correlated with the "
-            "responses; r is the mean over the 5 % of targets that follow it best. Dotted\\: 95 % of words shifted far "
-            "away stay below. Star\\: the best lag, where it exceeds that; it should be near 0."
+            "responses; r is the mean over the 5 % of targets that follow it best. Dotted\\: chance, which words "
+            "shifted far away stay below. Star\\: the best lag, where it exceeds chance; it should be near 0."
         )
 
 
