@@ -132,10 +132,11 @@ def run_demo(
 def _tune(home: Home, config: TuneConfig, tell: Callable[..., None]) -> Run:
     """Launch a run as its own process, as the form does, and follow it to its end."""
     from braindash.jobs.launch import launch, stop
+    from braindash.runs.provenance import collect
     from braindash.runs.record import RunStore
 
     store = RunStore(home)
-    run = store.create(config)
+    run = store.create(config, provenance=collect(config, "braindash demo"))
     launch(run, detach=True)
     try:
         while True:
