@@ -104,19 +104,35 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float, samples: np.ndarray, n_units: int) -> Estimate:
-        """Return value ± t · SE from bootstrap ``samples`` of it.
+        """Return value ± t · SE from the resamples of `bootstrap_region_means`, or a difference of two of them.
 
-        The bootstrap over n units is too narrow by sqrt((n-1)/n); with the few
-        test stories that studies have, that and the normal quantile matter, so
-        the standard error is corrected and Student's t with n-1 degrees used.
+        Resampling stories and targets together counts what is particular to one story
+        *and* one target (its noise) three times: once with the stories, once with the
+        targets, once with both (Owen 2007). Resamples of stories alone and of targets
+        alone tell it apart, and it is counted once. The stories' part is too small by
+        (n-1)/n with n stories, and its few degrees of freedom are Student's t's, by
+        Satterthwaite's rule. Fewer than three units say nothing about their spread:
+        no interval.
+
+        Parameters
+        ----------
+        value : float
+        samples : (3 * n_boot,) array
+            Resamples of both, of units alone, of targets alone.
+        n_units : int
         """
         if n_units < FEWEST_UNITS or not np.isfinite(value):
             return cls(value, float("nan"), float("nan"), float("nan"))
-        se = float(np.std(samples, ddof=1)) * np.sqrt(n_units / (n_units - 1))
-        if se == 0:
+        both, stories, targets = (float(np.var(part, ddof=1)) for part in np.split(samples, 3))
+        particular = max(0.0, (both - stories - targets))
+        stories *= n_units / (n_units - 1)
+        variance = max(stories + targets - particular, stories, targets)
+        if variance == 0:
             return cls(value, value, value, 1.0 if value == 0 else 0.0)
-        reach = float(stats.t.ppf(0.975, n_units - 1)) * se
-        p = 2 * float(stats.t.sf(abs(value) / se, n_units - 1))
+        freedom = (n_units - 1) * (variance / stories) ** 2 if stories > 0 else np.inf
+        se = float(np.sqrt(variance))
+        reach = float(stats.t.ppf(0.975, freedom)) * se
+        p = 2 * float(stats.t.sf(abs(value) / se, freedom))
         return cls(value, value - reach, value + reach, p)
 
 
@@ -141,29 +157,35 @@ def bootstrap_region_means(
 
     Returns
     -------
-    dict of model to dict of region to (1 + n_boot,) array
-        Entry 0 is the estimate itself (all weights one), the rest the resamples.
+    dict of model to dict of region to (1 + 3 * n_boot,) array
+        Entry 0 is the estimate itself (all weights one); then the resamples of units and
+        targets together, of units alone, and of targets alone. Differences of two models
+        are differences of these.
     """
     any_model = next(iter(models.values()))
     n_units = any_model.n_units
     rng = np.random.default_rng(seed)
     weights = np.vstack([np.ones(n_units), rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_boot)])
-    sums = {m: {r: np.zeros(1 + n_boot) for r in masks} for m in models}
-    totals = {r: np.zeros(1 + n_boot) for r in masks}
+    n_samples = 1 + 3 * n_boot
+    sums = {m: {r: np.zeros(n_samples) for r in masks} for m in models}
+    totals = {r: np.zeros(n_samples) for r in masks}
     used = np.flatnonzero(np.any([*masks.values()], axis=0)) if masks else np.array([], int)
     for start in range(0, len(used), CHUNK):
         cols = used[start : start + CHUNK]
         # exponential weights resample targets without drawing any of them zero times
-        target_weights = np.vstack([np.ones(len(cols)), rng.standard_exponential((n_boot, len(cols)))])
-        members = {r: mask[cols] for r, mask in masks.items() if mask[cols].any()}
+        drawn = rng.standard_exponential((n_boot, len(cols)))
+        members = {r: np.flatnonzero(mask[cols]) for r, mask in masks.items() if mask[cols].any()}
         for region, inside in members.items():
-            totals[region] += target_weights[:, inside].sum(1)
+            weight = drawn[:, inside].sum(1)
+            totals[region] += np.concatenate([[len(inside)], weight, np.full(n_boot, float(len(inside))), weight])
         for name, m in models.items():
             r = m.resampled(weights, cols)
             if scale is not None:
-                r /= scale[cols]
-            r *= target_weights
+                r = r / scale[cols]
             for region, inside in members.items():
-                sums[name][region] += r[:, inside].sum(1)
+                here, weight = r[:, inside], drawn[:, inside]
+                sums[name][region] += np.concatenate(
+                    [here[:1].sum(1), (here[1:] * weight).sum(1), here[1:].sum(1), weight @ here[0]]
+                )
     with np.errstate(invalid="ignore", divide="ignore"):
         return {m: {r: sums[m][r] / totals[r] for r in masks} for m in models}

@@ -77,18 +77,26 @@ def test_the_same_model_twice_differs_by_exactly_nothing() -> None:
     assert (e.value, e.low, e.high, e.p) == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_intervals_of_no_difference_cover_zero_about_95_times_in_100() -> None:
-    """400 pairs of equally good models: with 95 % intervals 380 ± 13 should cover zero."""
+@pytest.mark.parametrize("of", ["a mean", "a difference"])
+def test_intervals_cover_the_truth_about_95_times_in_100(of: str) -> None:
+    """600 studies of 5 stories whose scores vary by story, by target and by both: 570 ± 16 intervals should cover."""
     rng = np.random.default_rng(4)
-    covered = 0
-    n = 400
+    n, covered, n_stories, v = 600, 0, 5, 12
     for _ in range(n):
-        models = simulate(rng, {"a": 1.0, "b": 1.0}, n_stories=4, n=40, v=15)
-        s = bootstrap_region_means(models, {"x": np.ones(15, bool)}, None, 150, seed=int(rng.integers(1 << 30)))
-        d = s["b"]["x"] - s["a"]["x"]
-        e = Estimate.of(float(d[0]), d[1:], 4)
-        covered += e.low <= 0 <= e.high
-    assert 0.92 <= covered / n <= 0.985, covered / n
+        score = (
+            0.3
+            + 0.04 * rng.standard_normal((n_stories, 1))
+            + 0.04 * rng.standard_normal((1, v))
+            + 0.08 * rng.standard_normal((n_stories, v))
+        )
+        other = score + 0.05 * rng.standard_normal((n_stories, v)) + 0.02 * rng.standard_normal((n_stories, 1))
+        one = np.ones((n_stories, v))
+        models = {"a": Moments(score, one, one), "b": Moments(other, one, one)}  # r of a unit is its score
+        s = bootstrap_region_means(models, {"x": np.ones(v, bool)}, None, 200, seed=int(rng.integers(1 << 30)))
+        samples, truth = (s["a"]["x"], 0.3) if of == "a mean" else (s["b"]["x"] - s["a"]["x"], 0.0)
+        e = Estimate.of(float(samples[0]), samples[1:], n_stories)
+        covered += e.low <= truth <= e.high
+    assert 0.925 <= covered / n <= 0.98, covered / n
 
 
 def dataset(models: dict[str, Moments], ceiling: np.ndarray, subject: str, columns: slice) -> xr.Dataset:
