@@ -220,8 +220,8 @@ def passing_sentence(view: View, which: Which) -> str:
     share = f" ({n / total:.0%})" if total else ""
     what = {
         ("q", "difference"): "are predicted above chance by one of the two models or both",
-        ("q", "pretrained"): f"are predicted above chance by the {names.model('pretrained').lower()} model",
-        ("q", "tuned"): f"are predicted above chance by the model: {names.model(view.model).lower()}",
+        ("q", "pretrained"): f"are predicted above chance by {names.the_model('pretrained')}",
+        ("q", "tuned"): f"are predicted above chance by {names.the_model(view.model)}",
     }.get((view.mask, which), "are predicted differently by the two models")
     return f"{n:,} of {count(total, 'target')}{share} {what}, at q ≤ {view.level:g}."
 

@@ -98,6 +98,13 @@ def model(name: str) -> str:
     return model_style(name).title
 
 
+def the_model(name: str) -> str:
+    """Return a model's name within a sentence: "the brain-tuned model", "the model tuned on …"."""
+    title = model(name)
+    title = title[0].lower() + title[1:]
+    return f"the model {title}" if title.startswith("tuned ") else f"the {title} model"
+
+
 def is_control(name: str) -> bool:
     return name not in ("pretrained", "brain_tuned")
 

@@ -22,7 +22,9 @@ from braindash.config import Home
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "app"))  # fake_home
 sys.path.insert(0, str(ROOT / "tests"))  # tiny_models
-START_SECONDS = 60
+START_SECONDS = 120
+# a worker of the suite has a share of a core: a process that starts several threads waits for each of them
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +52,7 @@ class Server:
                 free.bind(("127.0.0.1", 0))
                 self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "braindash.ui.serve", "--home", str(self.home.path), "--port", str(self.port)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
         end = time.monotonic() + START_SECONDS
@@ -92,9 +94,15 @@ def chromium() -> Iterator[object]:
 
 @pytest.fixture
 def visit(chromium: object, server: Server) -> Iterator[Callable[..., object]]:
-    """Open an address of the server in a new tab; requests to anywhere else fail the test."""
+    """Open an address of the server in a new tab; requests to anywhere else, and errors, fail the test."""
     contexts: dict[tuple[int, int, str], Any] = {}
     strangers: list[str] = []
+    faults: list[str] = []
+
+    def hear(message: Any) -> None:
+        # a file that is not there is told by the browser itself, without a word of ours
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            faults.append(message.text)
 
     def look(request: Any) -> None:
         if not request.url.startswith(("data:", "blob:", server.url)):
@@ -105,9 +113,11 @@ def visit(chromium: object, server: Server) -> Iterator[Callable[..., object]]:
         if kind not in contexts:  # kept, so that the second window of a kind finds its scripts in the cache
             contexts[kind] = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[attr-defined]
             contexts[kind].on("request", look)
+            contexts[kind].on("console", hear)
+            contexts[kind].on("weberror", lambda e: faults.append(str(e.error)))
         context = contexts[kind]
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.goto(f"{server.url}/{path}")
         page.get_by_test_id("stHeading").first.wait_for()
         settle(page)
@@ -117,6 +127,7 @@ def visit(chromium: object, server: Server) -> Iterator[Callable[..., object]]:
     for context in contexts.values():
         context.close()
     assert not strangers, strangers
+    assert not faults, faults
 
 
 def settle(page: object) -> None:

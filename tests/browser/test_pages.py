@@ -21,6 +21,11 @@ def test_the_first_visitor_may_come_by_a_deep_link(server: Server, visit: Visit)
     page = visit(f"runs?run={run_id}")
     assert page.get_by_text("Page not found").count() == 0
     assert page.get_by_role("heading", name="linked").is_visible()
+    named = visit(f"overview?run={run_id}&show=change")
+    named.get_by_role("heading", name="What did brain-tuning change?").wait_for()
+    assert f"run={run_id}" in named.url
+    assert "show=change" in named.url
+    assert named.get_by_text("Page not found").count() == 0
     page.get_by_role("link", name="Results").click()
     page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
     assert f"run={run_id}" in page.url
@@ -31,7 +36,7 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(server: Server, visit: V
     fake_home.add_done(server.home)
     fake_home.add_broken(server.home)
     server.start()
-    for path in ("", "encoding", "tune", "runs"):
+    for path in ("", "encoding", "study", "tune", "runs"):
         for width, scheme in ((1440, "light"), (1440, "dark"), (420, "light")):
             page = visit(path, width=width, scheme=scheme)
             assert page.get_by_text("encountered an error").count() == 0

@@ -1,0 +1,72 @@
+"""Every page on a run that was really tuned and evaluated, with its maps; links reopen the same view."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake_home
+from conftest import ONE_THREAD, ROOT, Server, settle
+from tiny_models import save_tiny
+
+TRACES = re.compile(r"Traceback|encountered an error|Error:|Exception")
+
+
+def braindash(server: Server, *arguments: str) -> dict[str, Any]:
+    """Run a verb on the server's home; return what it says with ``--json``."""
+    command = [sys.executable, "-m", "braindash", *arguments, "--home", str(server.home.path), "--json"]
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def test_every_page_shows_a_real_run_and_links_reopen_it(
+    server: Server, visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    fake_home.add_cortex_study(server.home, tmp_path / "surface")
+    model = save_tiny("whisper", tmp_path / "tiny-whisper")
+    told = braindash(
+        server, "tune", "--study", "surface", "--model", str(model), "--set", "optimiser.epochs=1",
+        "--set", "encoding.n_boot=100", "--set", "encoding.n_permutations=100",
+    )  # fmt: skip
+    run_id = told["run"]
+    assert told["status"] == "done"
+    assert list((server.home.cortex / "flat").glob("*.npz")), "the maps are made with the evaluation"
+    server.start()
+
+    expected = {
+        f"overview?run={run_id}": "What did brain-tuning change?",
+        f"encoding?run={run_id}": "Encoding",
+        "study?study=surface": "Study",
+        "tune?study=surface": "Tune",
+        f"runs?run={run_id}": "Runs",
+    }
+    for address, heading in expected.items():
+        page = visit(address)
+        page.get_by_role("heading", name=heading, exact=True).wait_for()
+        settle(page)
+        said = page.get_by_test_id("stMain").inner_text()
+        assert not TRACES.search(said), (address, TRACES.search(said))
+        page.close()
+
+    page = visit(f"encoding?run={run_id}&layer=1&mask=q&q=0.1&map_subject=sub-02&measure=r&regions=ltc")
+    page.get_by_text("are predicted above chance by the pretrained model, at q ≤ 0.1.").wait_for()
+    assert page.get_by_role("img", name=re.compile("Flattened cortex")).count() == 3
+    assert page.get_by_role("img", name=re.compile("Colour scale")).count() == 3
+    page.get_by_role("radio", name="q of the difference").click()
+    page.wait_for_url("**mask=q_difference**")
+    settle(page)
+    again = visit(page.url.removeprefix(f"{server.url}/"))
+    again.get_by_text("are predicted differently by the two models, at q ≤ 0.1.").first.wait_for()
+    for name in ("q of the difference", "sub-02", "r"):
+        chosen = again.get_by_role("radio", name=name, exact=True)
+        checked = [c.get_attribute("aria-checked") for c in chosen.all()]
+        assert "true" in checked, name
+    assert again.get_by_text("Layer 1, sub-02").count() == 3
