@@ -90,8 +90,16 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             width=320,
             help=f"0 is the front end, {results.last_layer} the last layer.",
         )
+        small = st.toggle("Small maps, side by side", key="side_by_side", bind="query-params")
         outlines = st.toggle("Region outlines", value=True, key="outlines", bind="query-params")
-        labels = st.toggle("Region names", value=True, key="labels", bind="query-params", disabled=not outlines)
+        labels = st.toggle(
+            "Region names",
+            value=True,
+            key="labels",
+            bind="query-params",
+            disabled=not outlines or small,
+            help="On small maps the names could not be read and are left out.",
+        )
         fade = st.toggle(
             "Fade by accuracy",
             value=True,
@@ -99,7 +107,6 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             bind="query-params",
             help="The worse a target is predicted, the more transparent it is.",
         )
-        st.toggle("Small maps, side by side", key="side_by_side", bind="query-params")
     run = readers.store().get(row.id)
     mask, level, faint = _mask(run.path)
     return View(
@@ -112,7 +119,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         layer if layer in results.layers else results.last_layer,
         measure,
         outlines,
-        outlines and labels,
+        outlines and labels and not small,
         fade,
         mask,
         level,
