@@ -44,7 +44,7 @@ def closest(value: str, known: Iterable[str], n: int = 3) -> str:
     >>> closest("wavlm-bse", ["wavlm-base", "hubert-base"])
     'Did you mean wavlm-base?'
     """
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(value, names, n=n, cutoff=0.5)
     if near:
         return f"Did you mean {' or '.join(near)}?"
