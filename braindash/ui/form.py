@@ -73,12 +73,12 @@ def draw(offer: Offer, start: TuneConfig | None, origin: str, fixed: Mapping[Pat
         members = [s for s in every if s.group == group]
         if not members:
             continue
-        if group == settings.LORA and recipe == "head":
+        if recipe != _GROUP_OF_RECIPE.get(group, recipe):
             _take_silently(members, start, form)
             continue
         with st.expander(group, icon=_ICONS.get(group)):
             columns = st.columns(2, gap="medium")
-            shown = [s for s in members if s.dotted != "permute_block" or control == "block-permuted"]
+            shown = [s for s in members if s.dotted != "permute_block" or control in PERMUTED]
             _take_silently([s for s in members if s not in shown], start, form)
             for i, setting in enumerate(shown):
                 with columns[i % 2]:
@@ -86,9 +86,12 @@ def draw(offer: Offer, start: TuneConfig | None, origin: str, fixed: Mapping[Pat
     return form
 
 
+PERMUTED = ("block-permuted", "story-permuted")
+_GROUP_OF_RECIPE = {settings.LORA: "lora", settings.FULL: "full"}  # groups that mean something in one recipe only
 _ICONS = {
     settings.DATA: ":material/groups:",
     settings.LORA: ":material/layers:",
+    settings.FULL: ":material/select_all:",
     settings.HEAD: ":material/output:",
     settings.OPTIMISER: ":material/trending_down:",
     settings.WINDOWS: ":material/graphic_eq:",
@@ -98,17 +101,29 @@ _ICONS = {
 }
 
 
+OWN_LOSS = "own"
+LOSSES = ("mse", "spatial", "temporal", "huber+cosine", OWN_LOSS)
+
+
 def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
     """Draw one of the main choices, mirrored in the address by its identifier."""
     begin = settings.value_at(start, setting.path) if start else setting.default
+    options = LOSSES if setting.dotted == "loss" else setting.choices
     chosen = links.select(
         setting.path[-1],
         setting.title,
-        setting.choices,
-        default=begin,
+        options,
+        default=begin if begin in options else OWN_LOSS,
         names=lambda c: names.choice(setting.path[-1], c),
         persist=True,
     )
+    if chosen == OWN_LOSS:
+        chosen = st.text_input(
+            "Weighted sum",
+            value=begin if begin not in options else "spatial+0.5*mse",
+            key="form_own_loss",
+            persist_state="session",
+        )
     st.caption(help_line(setting))
     return chosen
 
@@ -197,6 +212,8 @@ def _names_widget(s: Setting, offer: Offer, begin: Any, key: str) -> tuple[str, 
         options, label = list(offer.subjects), names.subject
     elif s.dotted == "rois":
         options, label = list(offer.regions), lambda roi: names.region(roi, offer.on_cortex)
+    elif s.choices:
+        options, label = list(s.choices), lambda name: names.choice(s.path[-1], name)
     else:
         options, label = list(LINEAR_LAYERS), lambda name: LAYER_NAMES.get(name, name)
     chosen = st.multiselect(

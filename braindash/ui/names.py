@@ -29,17 +29,33 @@ CHOICES: dict[str, dict[str, str]] = {
         "mse": "Mean squared error",
         "spatial": "Spatial correlation",
         "temporal": "Temporal correlation",
+        "huber+cosine": "Huber and cosine",
+        "own": "A weighted sum …",
     },
     "control": {
         "none": "None",
         "block-permuted": "Block-permuted",
+        "story-permuted": "Permuted across stories",
+        "random-responses": "Random responses",
+        "stimulus-only": "Stimulus only",
+        "random-model": "Random weights",
+        "head-only": "Read-out only",
     },
     "readout": {
         "last": "Last frame of the window",
         "mean": "Mean of the window",
         "tr_mean": "Mean of each TR in the window",
+        "tr_window": "Mean of one window a TR",
     },
+    "hemi": {"both": "Both", "left": "Left", "right": "Right"},
+    "refit": {"never": "Never", "epoch": "After every epoch"},
+    "pooling": {"mean": "Their mean", "attention": "Learnt weights"},
+    "keep": {"best": "The best on the validation stories", "last": "The last"},
+    "gradient_checkpointing": {"auto": "Automatic", "on": "On", "off": "Off"},
+    "trackers": {"tensorboard": "TensorBoard", "wandb": "Weights & Biases", "mlflow": "MLflow"},
     "kind": {
+        "adamw": "AdamW",
+        "adam": "Adam",
         "linear": "Linear",
         "low_rank": "Low-rank",
         "hrf_low_rank": "Low-rank, then haemodynamic response",
@@ -51,9 +67,11 @@ CHOICES: dict[str, dict[str, str]] = {
 }
 
 HELP: dict[str, str] = {  # for readers who see the names above, not the identifiers
-    "loss": "What is made small: the squared error, or minus the correlation across targets, averaged over TRs.",
-    "control": "None: the real responses. Block-permuted: the same responses in shuffled blocks of TRs, so that what "
-    "they share with the stories is lost.",
+    "loss": "What is made small: the squared error; minus the correlation across targets, averaged over TRs (spatial), "
+    "or across TRs, averaged over targets (temporal); Huber's error and the cosine; or a sum of your own.",
+    "control": "None: the real responses. Every other choice takes away what tuning could learn from the brain and "
+    "leaves the rest as it is: permuted or random responses, the sound alone, a model with random weights, the "
+    "read-out alone.",
 }
 
 STATES: dict[str, str] = {

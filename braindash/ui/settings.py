@@ -24,13 +24,14 @@ Path = tuple[str, ...]
 MAIN = "What is tuned on what"
 DATA = "Subjects and regions"
 LORA = "LoRA adapters"
+FULL = "Full tuning"
 HEAD = "Head"
 OPTIMISER = "Learning"
 WINDOWS = "Windows and delays"
 EVALUATION = "Evaluation after tuning"
 MACHINE = "Machine, checkpoints, seed"
 FURTHER = "Further settings"
-GROUPS = (DATA, LORA, HEAD, OPTIMISER, WINDOWS, EVALUATION, MACHINE, FURTHER)
+GROUPS = (DATA, LORA, FULL, HEAD, OPTIMISER, WINDOWS, EVALUATION, MACHINE, FURTHER)
 
 # path: (group, label, unit, what an empty field means)
 _SHOWN: dict[str, tuple[str, str, str, str]] = {
@@ -42,6 +43,8 @@ _SHOWN: dict[str, tuple[str, str, str, str]] = {
     "name": (MAIN, "Name of the run", "", ""),
     "subjects": (DATA, "Subjects", "", "all subjects"),
     "rois": (DATA, "Regions tuned on", "", "every target"),
+    "hemi": (DATA, "Hemisphere tuned on", "", ""),
+    "mask": (DATA, "Mask file", "", "no mask"),
     "min_ceiling": (DATA, "Lowest noise ceiling", "correlation", ""),
     "permute_block": (DATA, "Permuted block", "TRs", ""),
     "lora.rank": (LORA, "Rank", "", ""),
@@ -49,19 +52,28 @@ _SHOWN: dict[str, tuple[str, str, str, str]] = {
     "lora.dropout": (LORA, "Dropout", "fraction", ""),
     "lora.targets": (LORA, "Adapted layers", "", "all six"),
     "lora.first_block": (LORA, "First tuned block", "", "upper half"),
+    "full.first_block": (FULL, "First trained block", "", ""),
     "head.kind": (HEAD, "Kind", "", ""),
     "head.rank": (HEAD, "Rank", "", ""),
     "head.init": (HEAD, "Start", "", ""),
+    "head.refit": (HEAD, "Solved again", "", ""),
+    "head.pooling": (HEAD, "Frames of a TR", "", ""),
+    "head.shared_output": (HEAD, "One output for all subjects", "", ""),
     "layer": (HEAD, "Layer that feeds the head", "", "last"),
     "optimiser.lr": (OPTIMISER, "Learning rate, model", "", ""),
     "optimiser.head_lr": (OPTIMISER, "Learning rate, head", "", ""),
+    "optimiser.kind": (OPTIMISER, "Optimiser", "", ""),
     "optimiser.epochs": (OPTIMISER, "Epochs", "passes", ""),
     "optimiser.patience": (OPTIMISER, "Patience", "epochs", "never stop early"),
+    "keep": (OPTIMISER, "Epoch kept", "", ""),
     "optimiser.schedule": (OPTIMISER, "Schedule", "", ""),
     "optimiser.warmup_steps": (OPTIMISER, "Warm-up", "steps", ""),
+    "optimiser.warmup_fraction": (OPTIMISER, "Warm-up", "share of all steps", "as many steps as are set"),
     "optimiser.weight_decay": (OPTIMISER, "Weight decay", "", ""),
     "optimiser.clip": (OPTIMISER, "Gradient clipping", "norm", ""),
     "block_trs": (OPTIMISER, "Length of a step", "TRs", "a whole story"),
+    "stories_per_step": (OPTIMISER, "Stories a step", "", ""),
+    "pairs": (OPTIMISER, "One subject a step", "", ""),
     "window.context": (WINDOWS, "Window", "s", ""),
     "window.stride": (WINDOWS, "Stride", "s", ""),
     "window.readout": (WINDOWS, "Read-out", "", ""),
@@ -84,13 +96,17 @@ _SHOWN: dict[str, tuple[str, str, str, str]] = {
     "encoding.block_trs": (EVALUATION, "Block that a permutation moves", "TRs", ""),
     "encoding.fdr": (EVALUATION, "False discovery rate", "", ""),
     "encoding.seed": (EVALUATION, "Bootstrap seed", "", ""),
+    "gradient_checkpointing": (MACHINE, "Gradient checkpointing", "", ""),
+    "halve_on_memory": (MACHINE, "Halve the step when memory runs out", "", ""),
+    "trackers": (MACHINE, "Trackers", "", "the run's own files only"),
     "precision": (MACHINE, "Precision", "", ""),
     "device": (MACHINE, "Device", "", ""),
     "checkpoint_steps": (MACHINE, "Checkpoint every", "steps", ""),
     "keep_checkpoints": (MACHINE, "Checkpoints kept", "", ""),
     "seed": (MACHINE, "Seed", "", ""),
 }
-_HIDDEN = {"braindash"}
+# the version of the format; labels that are set by how a run is launched
+_HIDDEN = {"braindash", "group", "preset"}
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,8 @@ def _kind(annotation: Any) -> tuple[Kind, bool, tuple[str, ...]]:
         return "choice", optional, tuple(str(a) for a in get_args(annotation))
     if get_origin(annotation) is tuple:
         item = get_args(annotation)[0]
+        if get_origin(item) is Literal:
+            return "names", optional, tuple(str(a) for a in get_args(item))
         return ("integers" if item is int else "decimals" if item is float else "names"), optional, ()
     simple: dict[type, Kind] = {bool: "switch", int: "integer", float: "decimal", str: "text"}
     return simple.get(annotation, "text"), optional, ()

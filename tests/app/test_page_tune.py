@@ -24,17 +24,18 @@ def test_a_home_without_studies_says_how_to_add_one(open_page: OpenPage) -> None
 
 
 def test_every_setting_has_a_widget_with_default_and_help(study: str, open_page: OpenPage) -> None:
-    page = open_page("tune", control="block-permuted")
+    pages = [open_page("tune", control="block-permuted"), open_page("tune", recipe="full")]
     main = {"study": "_study", "model": "model", "recipe": "_recipe", "loss": "_loss", "control": "_control"}
     shown = {
         w.key
         for kind in ("selectbox", "number_input", "text_input", "toggle", "multiselect")
+        for page in pages
         for w in getattr(page, kind)
     }
     for setting in settings.settings():
         assert main.get(setting.dotted, f"form__{setting.dotted}") in shown, setting.dotted
         assert setting.help, f"{setting.dotted} has no description"
-    said = words(page).replace("\\", "")
+    said = words(pages[0]).replace("\\", "")
     assert "Default: 8." in said
     assert "Default: all subjects." in said
 
@@ -56,6 +57,16 @@ def test_the_command_follows_the_form(study: str, open_page: OpenPage) -> None:
     command = next(c.value for c in page.code if "braindash tune" in c.value)
     for part in ("--loss spatial", "lora.rank=4", "optimiser.lr=0.0001", "delays=[2, 3, 4]", "--subjects sub-02"):
         assert part in command, command
+
+
+def test_a_loss_of_ones_own_is_typed_and_checked(study: str, open_page: OpenPage) -> None:
+    page = open_page("tune", loss="own")
+    page.text_input(key="form_own_loss").set_value("spatial + 0.25*mse")
+    checked(page.run())
+    assert "--loss 'spatial+0.25*mse'" in next(c.value for c in page.code if "braindash tune" in c.value)
+    page.text_input(key="form_own_loss").set_value("spatial -- mse")
+    checked(page.run())
+    assert "weighted sum such as spatial+0.5*mse" in page.error[0].value.replace("\\", "")
 
 
 def test_head_only_hides_the_adapters(study: str, open_page: OpenPage) -> None:
