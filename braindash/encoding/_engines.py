@@ -40,6 +40,14 @@ class NumpyEngine:
     def matmul(self, a: Any, b: Any) -> Any:
         return a @ b
 
+    def short(self, a: Any) -> Any:
+        """Return ``a`` in the format that `matmul_short` multiplies fastest: here as it is."""
+        return a
+
+    def matmul_short(self, a: Any, b: Any) -> Any:
+        """Return a @ b where a few digits suffice and ``b`` is `short`."""
+        return a @ b
+
     def rowdot(self, a: Any, b: Any) -> np.ndarray:
         """Return Σ over the last axis of a·b, as float64 on the host."""
         return np.vecdot(a, b).astype(np.float64)
@@ -71,6 +79,13 @@ class TorchEngine:
         if device.startswith("cuda"):
             # TF32 keeps 10 bits of mantissa: r would be off by 1e-3, far beyond what is promised.
             torch.backends.cuda.matmul.allow_tf32 = False
+        self._short = torch.bfloat16 if self._has_bfloat16() else self._kind
+
+    def _has_bfloat16(self) -> bool:
+        if self.device.startswith("cuda"):
+            return bool(self.torch.cuda.get_device_capability(self.device) >= (8, 0))
+        abilities = self.torch.cpu.get_capabilities()
+        return bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))
 
     def put(self, a: np.ndarray) -> Any:
         a = np.ascontiguousarray(a, dtype=self.dtype)
@@ -81,6 +96,12 @@ class TorchEngine:
 
     def matmul(self, a: Any, b: Any) -> Any:
         return a @ b
+
+    def short(self, a: Any) -> Any:
+        return a.to(self._short)
+
+    def matmul_short(self, a: Any, b: Any) -> Any:
+        return (a.to(self._short) @ b).to(self._kind)
 
     def rowdot(self, a: Any, b: Any) -> np.ndarray:
         return self.torch.linalg.vecdot(a, b).double().cpu().numpy()

@@ -12,6 +12,7 @@ import numpy as np
 from braindash.encoding._engines import Engine
 from braindash.encoding._folds import Folds
 from braindash.encoding._responses import Responses
+from braindash.encoding._screen import N_NODES, Screen, choose_nodes
 from braindash.encoding._solvers import DUAL_BELOW, Basis, FoldOperator, Plan, decompose
 from braindash.encoding.scoring import Moments
 from braindash.errors import BraindashError
@@ -35,6 +36,7 @@ class Settings:
     select: str
     intercept: bool
     memory: float  # bytes beside inputs and results
+    screened: bool = False  # compute a few penalties of the search, combine the others from them
     store: bool | None = None  # keep coefficients; None: where they are small
 
 
@@ -52,6 +54,7 @@ class Job:
     weights: np.ndarray | None = None  # (v, k)
     moments: Moments | None = None
     plan: Plan | None = None
+    screen: Screen | None = None
     reported: int = 0  # targets given to on_block, which a block that is tried again must not see twice
 
     @property
@@ -107,6 +110,13 @@ def _run_group(jobs: list[Job], responses: Responses, test: Responses | None, se
     at_once = n_alphas
     if each:
         at_once = int(np.clip((0.75 * memory - fixed) // each, 1, n_alphas))
+    if settings.screened and n_alphas > N_NODES:
+        if at_once >= N_NODES and not any(any(plan.own) for plan in plans):
+            at_once = n_alphas
+            for job, plan in zip(jobs, plans, strict=True):
+                job.screen = _screen(plan, responses, settings)
+        else:
+            log.info("The search is not screened: memory_gb or the folds are too small for it to pay.")
     per_target = max(plan.bytes_per_target(at_once, _rows(test)) for plan in plans)
     width = int((memory - fixed - each * at_once) // per_target)
     width = int(np.clip(width, NARROWEST_BLOCK, WIDEST_BLOCK))
@@ -117,12 +127,25 @@ def _run_group(jobs: list[Job], responses: Responses, test: Responses | None, se
         some = slice(a, min(a + at_once, n_alphas))
         for i, plan in enumerate(plans):
             operators[i] = []  # free the last ones first
-            operators[i] = plan.operators(settings.penalties[some])
+            screen = jobs[i].screen
+            operators[i] = plan.operators(
+                settings.penalties[some] if screen is None else settings.penalties[screen.nodes]
+            )
+            if screen is not None:
+                plan.shorten(operators[i])
         width = _pass(jobs, operators, responses, test, settings, some, width)
     for job in jobs:
         job.plan = None
         assert job.basis is not None
         job.basis.rows = np.empty((0, len(job.basis.spectrum)))
+
+
+def _screen(plan: Plan, responses: Responses, settings: Settings) -> Screen:
+    """Choose the nodes from what the first targets hold along each eigenvector."""
+    _, arrays = next(iter(responses.blocks(WIDEST_BLOCK // 4, settings.memory / 8, 0)))
+    Y, _ = plan.block(arrays)
+    C = settings.engine.get(plan.cross_products(settings.engine.put(Y))[0]).astype(np.float64)
+    return choose_nodes(plan.basis.spectrum, (C * C).mean(axis=0), settings.penalties)
 
 
 def _rows(responses: Responses | None) -> int:
@@ -162,7 +185,7 @@ def _pass(
                         block, layout = plan.block(arrays), (plan.augment, plan.packed)
                         _check_finite(block[1], block[0], targets)
                         Y = engine.put(block[0])
-                    scores, C = plan.scores(Y, ops, settings.select)
+                    scores, C = plan.scores(Y, ops, settings.select, job.screen)
                     job.cv_scores[some, targets] = scores
                     if last:
                         _finish(job, targets, C, block[1], projected, held, settings)

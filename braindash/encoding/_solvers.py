@@ -25,6 +25,7 @@ import numpy as np
 
 from braindash.encoding._engines import Engine
 from braindash.encoding._folds import Folds
+from braindash.encoding._screen import Screen
 
 # Below this ratio of rows to features a left-out fold can leave fewer rows than
 # features, and the primal form would have to cancel large numbers in float32.
@@ -224,6 +225,11 @@ class Plan:
             offset[j] = mean + (full[size] / np.sqrt(n_train) if self.basis.intercept else 0)
         return FoldOperator(rows, n_train, self.engine.put(M), self.engine.put(offset))
 
+    def shorten(self, operators: Sequence[FoldOperator]) -> None:
+        """Keep the operators in the short format of `Engine.matmul_short`, where the engine has one."""
+        for op in operators:
+            op.M = self.engine.short(op.M)
+
     def _own_operator(
         self, rows: Any, n_train: int, size: int, Z: np.ndarray, mean_row: np.ndarray, alphas: np.ndarray
     ) -> FoldOperator:
@@ -257,6 +263,7 @@ class Plan:
 
     def cross_products(self, Y: Any) -> tuple[Any, list[Any]]:
         """Return C' = Y T, (B, k), and each fold's share of it where these come for free."""
+        self._put_rows()
         if not self.packed or self.basis.kind == "dual":
             return self.engine.matmul(Y, self._T), []
         parts, C, ends = [], None, []
@@ -275,7 +282,9 @@ class Plan:
             C -= self.engine.matmul(self.engine.take(Y, np.asarray(ends)), self._sums)
         return C, parts
 
-    def scores(self, Y: Any, operators: Sequence[FoldOperator], select: str) -> tuple[np.ndarray, Any]:
+    def scores(
+        self, Y: Any, operators: Sequence[FoldOperator], select: str, screen: Screen | None = None
+    ) -> tuple[np.ndarray, Any]:
         """Return the mean over folds of the held-out score, (A, B) float64, and C', (B, k).
 
         Parameters
@@ -283,6 +292,8 @@ class Plan:
         Y : engine array from :meth:`block`
         operators : from :meth:`operators`
         select : "r" or "r2"
+        screen : Screen, optional
+            The operators are those of its nodes; the other penalties' scores follow from them.
         """
         C, parts = self.cross_products(Y)
         total: np.ndarray | None = None
@@ -298,7 +309,7 @@ class Plan:
                 R = C - self.engine.matmul(Y_h, self._T[op.rows])
                 if self.basis.intercept:
                     R -= (y_sum / op.n_train)[:, None] * self._T[op.rows].sum(0)
-            py, pp, mean = self._predicted_sums(R, op, Y_h - (y_sum / n_h)[:, None], select)
+            py, pp, mean = self._predicted_sums(R, op, Y_h - (y_sum / n_h)[:, None], select, screen)
             centred = Y_h - (y_sum / n_h)[:, None]
             yy = self.engine.rowdot(centred, centred)[:, None]
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -315,12 +326,16 @@ class Plan:
         return total.T / len(operators), C
 
     def _predicted_sums(
-        self, R: Any, op: FoldOperator, Y_h: Any, select: str
+        self, R: Any, op: FoldOperator, Y_h: Any, select: str, screen: Screen | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return Σ y·pred, Σ pred² and the mean prediction, each (B, A), of centred predictions."""
         engine = self.engine
         n_h = Y_h.shape[1]
-        if op.scale is None:
+        if screen is not None:
+            predicted = engine.matmul_short(R, op.M.reshape(-1, op.M.shape[-1]).T).reshape(len(R), -1, n_h)
+            gram = engine.get(engine.matmul(predicted, predicted.swapaxes(1, 2))).astype(np.float64)
+            py, pp = screen.combine(engine.rowdot(predicted, Y_h[:, None, :]), gram)
+        elif op.scale is None:
             predicted = engine.matmul(R, op.M.reshape(-1, op.M.shape[-1]).T).reshape(len(R), -1, n_h)
             py, pp = engine.rowdot(predicted, Y_h[:, None, :]), engine.rowdot(predicted, predicted)
         else:
@@ -330,4 +345,6 @@ class Plan:
                 predicted = engine.matmul(R * op.scale[j], op.M.T)
                 py[:, j], pp[:, j] = engine.rowdot(predicted, Y_h), engine.rowdot(predicted, predicted)
         mean = engine.get(engine.matmul(R, op.offset.T)).astype(np.float64) if select == "r2" else np.zeros(1)
+        if screen is not None and select == "r2":
+            mean = mean @ screen.weights.T
         return py, pp, mean
