@@ -208,9 +208,9 @@ def main() -> None:
                     return timed(lambda: method(X, Y, folds, args.threads))
 
                 if small or name.startswith("braindash"):
-                    t, gb, result = run(n_stories)
+                    t, gb, made = run(n_stories)
                     if name.startswith("braindash"):
-                        found[name] = result
+                        found[name] = made
                 else:
                     one, gb, _ = run(1)
                     two, gb_two, _ = run(2)
