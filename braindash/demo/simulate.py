@@ -8,10 +8,8 @@ The folder ``home/studies/demo/`` holds
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -23,7 +21,7 @@ import pandas as pd
 
 from braindash.demo import planting, stimulus
 from braindash.demo.patches import Patches, make_patches
-from braindash.errors import BraindashError
+from braindash.files import disk_errors, replace_folder, sync_tree
 
 VERSION = 1
 TR = 2.0  # seconds
@@ -122,40 +120,26 @@ def build(target: Path, small: bool = False, progress: Progress | None = None) -
         Called with the share done (0 to 1) and what is being done.
     """
     tell = progress or (lambda share, what: None)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        tell(0.0, "reading the stories")
-        entries = story_index(small)
-        features = stimulus_features(entries)
-        tell(0.4, "cutting the cortex into patches")
-        patches = make_patches(SMALL_VERTICES) if small else make_patches()
-        patches.table.to_csv(work / "targets.csv", index=False)
-        np.save(work / "index.npy", patches.index)
-        for k, subject in enumerate(planting.SEEDS):
-            tell(0.5 + 0.5 * k / len(planting.SEEDS), f"simulating {subject}")
-            _simulate_subject(work / subject, subject, entries, features, patches)
-        (work / "stamp.json").write_text(json.dumps(stamp(small)))
-        for path in work.rglob("*"):
-            if path.is_file():
-                _sync(path)
-        if target.exists():
-            old = work.with_name(work.name + "-old")
-            target.rename(old)
-            work.rename(target)
-            shutil.rmtree(old)
-        else:
-            work.rename(target)
-        tell(1.0, "the study is ready")
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise BraindashError(
-            f"There is no space left at {target.parent} for the demo study (about 100 MB).",
-            "Free some space, or choose another home with --home, then run `braindash demo` again.",
-        ) from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with disk_errors(target, "the demo study, about 100 MB"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            tell(0.0, "reading the stories")
+            entries = story_index(small)
+            features = stimulus_features(entries)
+            tell(0.4, "cutting the cortex into patches")
+            patches = make_patches(SMALL_VERTICES) if small else make_patches()
+            patches.table.to_csv(work / "targets.csv", index=False)
+            np.save(work / "index.npy", patches.index)
+            for k, subject in enumerate(planting.SEEDS):
+                tell(0.5 + 0.5 * k / len(planting.SEEDS), f"simulating {subject}")
+                _simulate_subject(work / subject, subject, entries, features, patches)
+            (work / "stamp.json").write_text(json.dumps(stamp(small)))
+            sync_tree(work)
+            replace_folder(work, target)
+            tell(1.0, "the study is ready")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _simulate_subject(
@@ -197,11 +181,6 @@ def _zscore(x: np.ndarray) -> np.ndarray:
     """Return columns with mean 0 and variance 1; a constant column (no signal) stays 0."""
     sd = x.std(0)
     return np.asarray((x - x.mean(0)) / np.where(sd > 0, sd, 1.0))
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as f:
-        os.fsync(f.fileno())
 
 
 def read_truth(target: Path, subject: str) -> pd.DataFrame:

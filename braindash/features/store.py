@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 
 from braindash.config import Home, WindowConfig
 from braindash.errors import BraindashError
+from braindash.files import whole_file
 
 if TYPE_CHECKING:
     from braindash.features.windows import Progress
@@ -164,20 +164,11 @@ class FeatureStore:
 
 
 def _save(path: Path, content: np.ndarray | str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(fd, "wb") as f:
-            if isinstance(content, str):
-                f.write(content.encode())
-            else:
-                np.save(f, content)
-            f.flush()
-            os.fsync(f.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        if isinstance(content, str):
+            file.write(content.encode())
+        else:
+            np.save(file, content)
 
 
 def _checksum(values: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from braindash.errors import BraindashError, RunStateError
-from braindash.runs.files import disk_errors
+from braindash.files import disk_errors
 from braindash.runs.liveness import identity, is_alive
 from braindash.runs.run import Run
 from braindash.runs.status import ACTIVE, RESUMABLE, State, Status

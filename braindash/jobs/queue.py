@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from braindash.config import Home
-from braindash.runs.files import atomic_write, disk_errors, to_json
+from braindash.files import atomic_write, disk_errors
+from braindash.runs.files import to_json
 from braindash.runs.liveness import identity, is_alive
 from braindash.runs.status import Status
 

@@ -1,71 +1,19 @@
-"""Small files that survive a crash: written whole or not at all, appended by the line."""
+"""What a run writes as text: strict JSON, lines appended so that a crash costs one at most, tails."""
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from braindash.errors import BraindashError
+from braindash.files import disk_errors
 
 log = logging.getLogger(__name__)
 
 TAIL_BYTES = 256 * 1024
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission while writing ``path`` into a BraindashError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BraindashError(
-                f"The disk is full: {path} could not be written.",
-                "Free some space (`braindash cache prune` clears what can be computed again) and try again.",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise BraindashError(
-                f"{path} may not be written ({error.strerror}).",
-                "Choose a home that you may write to, with --home or $BRAINDASH_HOME.",
-            ) from error
-        raise
-
-
-def atomic_write(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``: a sibling temporary file, fsync, rename, fsync of the folder.
-
-    A reader sees the old file or the new one, never a part of either.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with disk_errors(path):
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename in it survives a power cut."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def to_json(data: Any) -> str:

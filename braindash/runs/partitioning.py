@@ -20,8 +20,9 @@ import numpy as np
 
 from braindash.config import EncodingConfig
 from braindash.errors import BraindashError, closest
-from braindash.runs import files
+from braindash.files import atomic_write
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
+from braindash.runs.files import to_json
 from braindash.runs.leaks import refuse_leaks
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def partition_run(
         "seconds": round(time.monotonic() - began, 1),
         "written": time.time(),
     }
-    files.atomic_write(run.path / PARTITION, files.to_json(document) + "\n")
+    atomic_write(run.path / PARTITION, to_json(document) + "\n")
     tell(1.0, "Partitioned")
     return document
 

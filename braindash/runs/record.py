@@ -17,7 +17,7 @@ from typing import Any
 
 from braindash.config import Home, TuneConfig
 from braindash.errors import BraindashError, RunStateError, closest
-from braindash.runs.files import disk_errors, sync_folder
+from braindash.files import disk_errors, sync_folder
 from braindash.runs.liveness import is_alive
 from braindash.runs.run import Run
 from braindash.runs.status import Status

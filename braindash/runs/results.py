@@ -7,17 +7,16 @@ reports show. Both are written beside their final name and renamed.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braindash.errors import BraindashError
+from braindash.files import disk_errors, sync_folder, sync_tree, write_synced
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +25,7 @@ RESULTS = "results.zarr"
 RECORDS = "records.json"
 ATTRS = ".zattrs"  # of the root group; rewritten last with WHOLE in it, so that a store without it was cut off
 WHOLE = "complete"
+FREE_SPACE = "Free some disk space (braindash cache prune) and evaluate again; nothing was lost."
 
 
 def write_results(folder: Path, groups: Mapping[str, xr.Dataset], records: Mapping[str, Any]) -> None:
@@ -39,25 +39,25 @@ def write_results(folder: Path, groups: Mapping[str, xr.Dataset], records: Mappi
     import xarray as xr
 
     beside = folder / f".{RESULTS}.{uuid.uuid4().hex[:8]}"
+    new_records = folder / f".{RECORDS}.{uuid.uuid4().hex[:8]}"
     try:
-        with _disk_errors(folder):
+        with disk_errors(folder, "the results", FREE_SPACE):
             tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
             tree.to_zarr(beside, mode="w", consolidated=False, zarr_format=2)  # format 3 has no stable text arrays yet
             (beside / ATTRS).write_text(json.dumps({WHOLE: True}), encoding="ascii")
             text = json.dumps(_plain(records), indent=1, allow_nan=False)
-            new_records = folder / f".{RECORDS}.{uuid.uuid4().hex[:8]}"
-            with new_records.open("w", encoding="utf-8") as f:
-                f.write(text)
-                f.flush()
-                os.fsync(f.fileno())
+            write_synced(new_records, text.encode())
+            sync_tree(beside)
             old = folder / f".old.{uuid.uuid4().hex[:8]}"
             if (folder / RESULTS).exists():
                 (folder / RESULTS).rename(old)
             beside.rename(folder / RESULTS)
             new_records.replace(folder / RECORDS)
+            sync_folder(folder)
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        new_records.unlink(missing_ok=True)
 
 
 def read_records(folder: Path) -> dict[str, Any] | None:
@@ -109,17 +109,6 @@ def open_results(folder: Path) -> xr.DataTree:
         return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
         raise BraindashError(f"The results of run {folder.name} cannot be read ({error}).", remedy) from error
-
-
-@contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BraindashError(
-            f"The results could not be written to {folder} ({error.strerror or error}).",
-            "Free some disk space (braindash cache prune) and evaluate again; nothing was lost.",
-        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError, RunStateError
+from braindash.files import atomic_write
 from braindash.runs import files
 from braindash.runs.liveness import derived_state
 from braindash.runs.status import STATUS_VERSION, State, Status
@@ -117,7 +118,7 @@ class Run:
     def add_provenance(self, **facts: Any) -> None:
         """Add what only the worker could find out: device, hashes of data and weights."""
         with self.locked():
-            files.atomic_write(self.path / "provenance.json", _pretty({**self.provenance, **facts}))
+            atomic_write(self.path / "provenance.json", _pretty({**self.provenance, **facts}))
 
     @property
     def status(self) -> Status:
@@ -169,7 +170,7 @@ class Run:
             return _interrupted(seen)
 
     def _write_status(self, status: Status) -> Status:
-        files.atomic_write(self.path / "status.json", files.to_json(status.model_dump(mode="json")) + "\n")
+        atomic_write(self.path / "status.json", files.to_json(status.model_dump(mode="json")) + "\n")
         return status
 
     @contextmanager
@@ -229,7 +230,7 @@ class Run:
 
         rows = self.metrics
         if not all(map(kept, rows)):
-            files.atomic_write(self.metrics_path, "".join(files.to_json(r) + "\n" for r in rows if kept(r)))
+            atomic_write(self.metrics_path, "".join(files.to_json(r) + "\n" for r in rows if kept(r)))
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last ``n`` lines of the worker's log."""
@@ -260,8 +261,8 @@ class Run:
         """Fill an empty folder; only `RunStore.create` calls this, before the folder has its name."""
         now = time.time()
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        files.atomic_write(self.path / "config.yaml", text)
-        files.atomic_write(self.path / "provenance.json", _pretty(provenance))
+        atomic_write(self.path / "config.yaml", text)
+        atomic_write(self.path / "provenance.json", _pretty(provenance))
         self._write_status(Status(n_epochs=config.optimiser.epochs, created=now, queued=now))
 
 

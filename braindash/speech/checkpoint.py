@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from braindash.errors import BraindashError
+from braindash.files import atomic_write
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+PRETRAINING = ("quantizer.", "project_hid.", "project_q.")  # wav2vec 2.0's head, beside the encoder
 HASH_FILE = ".braindash_weights.json"
 
 
@@ -122,6 +122,21 @@ def open_weights(path: Path) -> Iterator[Any]:
         ) from None
 
 
+def pretraining_tensors(files: tuple[Path, ...]) -> dict[str, Path]:
+    """Return the tensors of a self-supervised pretraining head, and the file of each; {} where there is none."""
+    found: dict[str, Path] = {}
+    for path in files:
+        with open_weights(path) as handle:
+            found.update({name: path for name in handle.keys() if name.startswith(PRETRAINING)})  # noqa: SIM118
+    return found
+
+
+def has_pretraining_head(files: tuple[Path, ...]) -> bool:
+    """Return whether every part of a pretraining head is in ``files``."""
+    names = pretraining_tensors(files)
+    return all(any(n.startswith(part) for n in names) for part in PRETRAINING)
+
+
 def hash_weights(files: tuple[Path, ...]) -> str:
     """Return the sha256 over names, types, shapes and bytes of the tensors in ``files``, in order of name.
 
@@ -143,8 +158,8 @@ def hash_weights(files: tuple[Path, ...]) -> str:
         for name in sorted(where):
             update_with_tensor(digest, name, where[name].get_tensor(name))
     value = digest.hexdigest()
-    with contextlib.suppress(OSError):  # a folder that may not be written to is hashed each time
-        write_atomically(kept, json.dumps({"files": stamp, "sha256": value}).encode())
+    with contextlib.suppress(OSError, BraindashError):  # a folder that may not be written to is hashed each time
+        atomic_write(kept, json.dumps({"files": stamp, "sha256": value}))
     return value
 
 
@@ -154,21 +169,6 @@ def update_with_tensor(digest: Any, name: str, tensor: Any) -> None:
 
     digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}\n".encode())
     digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(fd, "wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_licence(folder: Path) -> str:

@@ -16,8 +16,9 @@ import torch
 
 from braindash.config import Home
 from braindash.errors import BraindashError
+from braindash.files import atomic_write
 from braindash.speech.base import SpeechModel
-from braindash.speech.checkpoint import find_weights, hash_weights, open_weights, read_json, write_atomically
+from braindash.speech.checkpoint import find_weights, hash_weights, open_weights, read_json
 from braindash.speech.references import TUNED_FILE, Found, find_model
 
 MAX_DEPTH = 16  # a tuned model may be tuned again; a longer chain is a circle
@@ -44,7 +45,7 @@ def write_tuned_info(folder: Path, base: SpeechModel, base_ref: str, **about: An
         "family": base.family,
         **about,
     }
-    write_atomically(folder / TUNED_FILE, json.dumps(content, indent=2, sort_keys=True).encode())
+    atomic_write(folder / TUNED_FILE, json.dumps(content, indent=2, sort_keys=True))
 
 
 def open_tuned(found: Found, home: Home, depth: int = 0) -> SpeechModel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from braindash.config import Home
 from braindash.errors import BraindashError, closest
+from braindash.files import atomic_write, disk_errors
 from braindash.studies.base import Finding, Study
 from braindash.studies.registry import KINDS, opener
 
@@ -111,7 +111,9 @@ def add_study(
         stories=tuple(stories) if stories is not None else None,
         config=dict(config or {}),
     )
-    _write_atomically(file, record.model_dump_json(indent=2) + "\n")
+    with disk_errors(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, record.model_dump_json(indent=2) + "\n")
     return study
 
 
@@ -211,24 +213,4 @@ def _read_record(file: Path) -> StudyRecord:
         first = str(error).splitlines()[0]
         raise BraindashError(
             f"The study record {file} cannot be read ({first}).", "Delete it and add the study again."
-        ) from None
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    """Write beside the target, flush to disk, rename: a reader sees the old file or the new one."""
-    temporary = ""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".", delete=False, encoding="utf-8") as f:
-            temporary = f.name
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        Path(temporary).replace(file)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise BraindashError(
-            f"The study record {file} cannot be written ({error.strerror}).",
-            "Free disk space or use another --home.",
         ) from None

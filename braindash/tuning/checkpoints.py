@@ -8,25 +8,23 @@ moment leaves the earlier checkpoints as they were.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braindash.errors import BraindashError
+from braindash.files import disk_errors, replace_folder, sync_folder, write_synced
 
 if TYPE_CHECKING:
     import torch
 
 TENSORS, STATE, MARKER = "tensors.safetensors", "state.json", "COMPLETE"
-FULL = {errno.ENOSPC, errno.EDQUOT}
+RESUME_AFTER = "Free some space, then resume the run."
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def write_checkpoint(folder: Path, name: str, tensors: dict[str, torch.Tensor], 
     last = newest(folder)
     kept = f"the last whole one, {last.name}, is intact" if last else "there is no earlier one"
     try:
-        with full_disk(folder, f"Checkpoint {name} ({size:.1f} MB; {kept})"):
+        with disk_errors(folder, f"checkpoint {name}, {size:.1f} MB; {kept}", RESUME_AFTER):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
@@ -84,44 +82,6 @@ def write_checkpoint(folder: Path, name: str, tensors: dict[str, torch.Tensor], 
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return final
-
-
-@contextmanager
-def full_disk(folder: Path, what: str, remedy: str = "Free some space, then resume the run.") -> Iterator[None]:
-    """Turn an OSError that says the disk is full into a BraindashError; others pass."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise BraindashError(f"The disk that holds {folder} is full: {what} could not be written.", remedy) from error
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write ``data`` and wait until it is on the disk."""
-    with path.open("wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the entries of a folder are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Rename ``temporary`` to ``final``; a folder that has that name is moved aside first, then removed."""
-    old = final.with_name(f".{final.name}.{os.getpid()}.old")
-    if final.exists():
-        final.rename(old)
-    temporary.rename(final)
-    sync_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

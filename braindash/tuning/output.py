@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from braindash.config import TuneConfig
 from braindash.features.store import audio_key
-from braindash.tuning.checkpoints import full_disk, replace_folder, sync_folder, write_synced
+from braindash.files import disk_errors, replace_folder, sync_folder, write_synced
+from braindash.tuning.checkpoints import RESUME_AFTER
 
 if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel
@@ -61,7 +62,7 @@ def save_model(folder: Path, prepared: Prepared, head: Head, about: dict[str, An
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     tensors = {k: v.detach().cpu().contiguous() for k, v in head.state_dict().items()}
     try:
-        with full_disk(folder.parent, "The tuned model"):
+        with disk_errors(folder, "the tuned model", RESUME_AFTER):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             prepared.save(temporary, about["base"])

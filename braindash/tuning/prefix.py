@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from braindash.tuning.checkpoints import full_disk
+from braindash.files import disk_errors
+from braindash.tuning.checkpoints import RESUME_AFTER
 
 if TYPE_CHECKING:
     import torch
@@ -148,7 +149,7 @@ class PrefixStates:
         path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         if not path.exists():
             temporary = path.with_suffix(".part")
-            with full_disk(self.folder, f"The frozen part of story {story!r}"):
+            with disk_errors(self.folder, f"the frozen part of story {story!r}", RESUME_AFTER):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Written as a stream: filling a sparse memory map on a full disk would kill the process.
                 with temporary.open("wb") as f:

@@ -61,7 +61,7 @@ def make(study_id: str) -> None:
     BraindashError
         If it takes longer than 15 minutes, ends without a report, or the report cannot be kept.
     """
-    from braindash.runs.files import atomic_write
+    from braindash.files import atomic_write
 
     command = [sys.executable, "-m", "braindash", "study", "check", study_id, "--json"]
     command += ["--home", str(readers.home().path)]

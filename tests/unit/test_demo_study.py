@@ -179,7 +179,7 @@ def test_interrupted_build_leaves_nothing(tmp_path, features, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(simulate, "_simulate_subject", fail)
-    with pytest.raises(BraindashError, match="no space left"):
+    with pytest.raises(BraindashError, match="disk is full"):
         build_demo(Home(tmp_path), small=True)
     assert list((tmp_path / "studies").iterdir()) == []
 

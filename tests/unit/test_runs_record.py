@@ -14,7 +14,7 @@ import pytest
 
 from braindash.config import Home, TuneConfig
 from braindash.errors import BraindashError, RunStateError
-from braindash.runs import files, liveness
+from braindash.runs import liveness
 from braindash.runs.record import RUN_ID, RunStore
 from braindash.runs.run import Run
 
@@ -270,7 +270,7 @@ def test_interrupted_is_said_of_a_folder_that_may_not_be_written(
     def refuse(path: Path, text: str) -> None:
         raise PermissionError(13, "read-only")
 
-    monkeypatch.setattr(files, "atomic_write", refuse)
+    monkeypatch.setattr("braindash.runs.run.atomic_write", refuse)
     assert run.status.state == "interrupted"
     assert run.read_status().state == "running"
 

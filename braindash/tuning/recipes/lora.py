@@ -105,7 +105,7 @@ def _save(adapted: Any, folder: Path, ref: str) -> None:
     from peft import get_peft_model_state_dict
     from safetensors.torch import save
 
-    from braindash.tuning.checkpoints import write_synced
+    from braindash.files import write_synced
 
     state = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     write_synced(
