@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from braindash.config import HeadConfig
+from braindash.encoding.hrf import canonical_hrf
 from braindash.errors import BraindashError
 
 HRF_SECONDS = 16.0  # as far as the trough of the undershoot; eight taps at a TR of 2 s
@@ -39,12 +40,7 @@ def double_gamma(tr: float, seconds: float = HRF_SECONDS) -> np.ndarray:
     ----------
     Glover (1999), NeuroImage 9:416-429; Friston et al. (1998), NeuroImage 7:30-40.
     """
-    t = np.arange(max(2, math.ceil(seconds / tr - 1e-9))) * tr
-
-    def gamma(shape: float) -> np.ndarray:
-        return t ** (shape - 1) * np.exp(-t) / math.gamma(shape)
-
-    h = gamma(6.0) - gamma(16.0) / 6.0
+    h = canonical_hrf(np.arange(max(2, math.ceil(seconds / tr - 1e-9))) * tr)
     return h / h.sum()
 
 
