@@ -8,6 +8,8 @@ on its whole window, so windows are the definition of the features, not a detail
 - ``tr_mean``: row i spans [t_i - tr/2, t_i + tr/2). As many whole rows as fit in ``stride`` seconds (at
   least one) share a window of ``context`` seconds that ends where the last of them ends; a row is the
   mean of the frames whose centre lies in it.
+- ``tr_window``: row i has a window of ``context`` seconds of its own, which ends at t_i; the row is the mean
+  of all its frames. Nothing after a row's centre is heard. ``stride`` is not used.
 
 Rows of electrodes come as fast as frames or faster (every 5 to 20 ms; frames mostly every 20). Where a
 row is shorter than two frames, nothing is averaged:
@@ -18,8 +20,8 @@ row is shorter than two frames, nothing is averaged:
 - ``last`` / ``mean``: a row takes the latest window that ends by its centre, so it holds no sound after it
   (rows before the first window's end take that window). It is up to ``stride`` old: choose 0.02 s or less.
 
-At a story's start windows are shorter instead of padded. Rows that reach past the audio are
-computed from silence there, and their number is logged (``count_padded_rows``).
+At a story's start windows are shorter instead of padded. Rows (of ``tr_window``: row centres) that reach
+past the audio are computed from silence there, and their number is logged (``count_padded_rows``).
 """
 
 from __future__ import annotations
@@ -107,12 +109,16 @@ def extract(
     times = np.asarray(times, dtype=np.float64)
     wanted = model.check_layers(layers)
     check_windows(model, audio, times, tr, window)
-    n_padded = count_padded_rows(len(audio), times, tr, model.sample_rate)
+    reach = 0.0 if window.readout == "tr_window" else tr
+    n_padded = count_padded_rows(len(audio), times, reach, model.sample_rate)
     if n_padded:
         log.warning("%d of %d rows reach past the audio (%.1f s); they hear silence there",
                     n_padded, len(times), len(audio) / model.sample_rate)  # fmt: skip
     if window.readout == "tr_mean":
         plan = plan_rows(model, times, tr, window)
+        return _run(model, audio, plan, wanted, len(times), times, tr, window, batch_size, progress)
+    if window.readout == "tr_window":
+        plan = plan_tr_windows(model, times, tr, window)
         return _run(model, audio, plan, wanted, len(times), times, tr, window, batch_size, progress)
     plan, ends = plan_strides(model, len(audio), times, tr, window)
     values = _run(model, audio, plan, wanted, len(plan), times, tr, window, batch_size, progress)
@@ -141,6 +147,21 @@ def plan_rows(model: SpeechModel, times: np.ndarray, tr: float, window: WindowCo
         start = max(stop - round(window.context * rate), earliest)
         windows.append(Window(min(start, stop - model.min_samples), stop, first, last))
         first = last
+    return windows
+
+
+def plan_tr_windows(model: SpeechModel, times: np.ndarray, tr: float, window: WindowConfig) -> list[Window]:
+    """Give every row a window that ends at its centre (readout ``tr_window``).
+
+    A window begins ``context`` earlier, but not before the audio nor, for a row that lies
+    there itself, before the row.
+    """
+    rate = model.sample_rate
+    windows = []
+    for i, t in enumerate(times):
+        stop = round(float(t) * rate)
+        start = max(stop - round(window.context * rate), min(0, round(float(t - tr / 2) * rate)))
+        windows.append(Window(min(start, stop - model.min_samples), stop, i, i + 1))
     return windows
 
 

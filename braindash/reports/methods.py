@@ -297,6 +297,8 @@ def _split(provenance: Mapping[str, Any], records: Mapping[str, Any]) -> dict[st
 
 
 def _window(window: Mapping[str, Any]) -> str:
+    if window["readout"] == "tr_window":
+        return f"{window['context']:g} s, one a row of the responses, which ended at the row's centre and was averaged"
     whole = window["stride"] == window["context"]
     every = "side by side" if whole else f"every {window['stride']:g} s"
     read = {
@@ -310,7 +312,11 @@ def _window(window: Mapping[str, Any]) -> str:
 
 
 def _resampled(window: Mapping[str, Any]) -> str:
-    return "" if window["readout"] == "tr_mean" else " brought to the times of the responses by a Lanczos filter and"
+    return (
+        ""
+        if window["readout"] in ("tr_mean", "tr_window")
+        else " brought to the times of the responses by a Lanczos filter and"
+    )
 
 
 def _layers(done: Mapping[str, Any]) -> str:

@@ -90,6 +90,14 @@ def plan_story(model: SpeechModel, audio: np.ndarray, times: np.ndarray, tr: flo
             columns.append(np.full(len(r), k))
             frames.append(f)
             weights.append(matrix[r, f])
+    elif window.readout == "tr_window":
+        planned = w.plan_tr_windows(model, times, tr, window)
+        for k, one in enumerate(planned):
+            n = model.n_frames(one.stop - one.start)
+            rows.append(np.full(n, one.first))
+            columns.append(np.full(n, k))
+            frames.append(np.arange(n))
+            weights.append(np.full(n, 1 / n))
     else:
         planned, ends = w.plan_strides(model, len(audio), times, tr, window)
         resample = w.stride_weights(model, ends, times, tr, window).tocoo()

@@ -80,6 +80,39 @@ def test_last_and_mean_against_loops(model: SpeechModel, readout: str) -> None:
     assert np.abs(got - expected).max() < 1e-4
 
 
+@pytest.mark.parametrize("which", ["model", "whisper"])
+@pytest.mark.parametrize(("first", "tr"), [(0.75, 1.5), (-0.4, 1.5), (3.0, 2.0045)])
+def test_tr_window_against_a_loop(which: str, first: float, tr: float, request: pytest.FixtureRequest) -> None:
+    """A window a row, cut by hand: it ends at the row's centre, and before the audio there is silence."""
+    model = request.getfixturevalue(which)
+    audio, times = noise(9), first + np.arange(5) * tr
+    padded = np.pad(audio, 16000 * 10)
+    expected = []
+    for t in times:
+        end = round(t * 16000)
+        begin = max(end - round(3.2 * 16000), min(0, round((t - tr / 2) * 16000)))
+        states = model.hidden_states(padded[16000 * 10 + begin : 16000 * 10 + end])
+        expected.append(states.mean(axis=1))
+    config = WindowConfig(context=3.2, stride=3.2, readout="tr_window")
+    got = extract(model, audio, times, tr, config)
+    assert got.shape == (4, 5, 32)
+    assert np.abs(got - np.stack(expected, axis=1)).max() < 1e-5
+    later = audio.copy()
+    later[round(times[2] * 16000) :] = 0.5
+    change = np.abs(extract(model, later, times, tr, config) - got).max(axis=(0, 2))
+    assert (change[:3] < 1e-6).all()  # nothing after a row's centre is heard
+    assert (change[3:] > 1e-3).all()
+
+
+def test_tr_window_counts_rows_whose_centre_lies_outside(model: SpeechModel, caplog: pytest.LogCaptureFixture) -> None:
+    config = WindowConfig(context=2, stride=2, readout="tr_window")
+    with caplog.at_level(logging.WARNING):
+        extract(model, noise(4), np.array([0.5, 1.5, 3.9]), 1.0, config)
+        assert not caplog.records
+        extract(model, noise(4), np.array([-0.5, 1.5, 4.5]), 1.0, config)
+    assert "2 of 3 rows reach past the audio" in caplog.text
+
+
 def test_layers_batches_and_progress(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
     audio, times = noise(12), np.arange(12) + 0.5
     config = WindowConfig(context=3, stride=2)

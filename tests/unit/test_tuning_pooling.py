@@ -28,6 +28,7 @@ WINDOWS = [
     WindowConfig(context=3, stride=1.2, readout="tr_mean"),
     WindowConfig(context=2, stride=0.25, readout="last"),
     WindowConfig(context=2, stride=0.4, readout="mean"),
+    WindowConfig(context=2.5, stride=9, readout="tr_window"),
 ]
 
 
