@@ -12,6 +12,7 @@ from braindash.errors import BraindashError
 from braindash.speech import bundled
 from braindash.speech.checkpoint import hash_weights, read_checkpoint
 from braindash.speech.families import family_class
+from braindash.speech.pretraining import has_pretraining_head
 from braindash.speech.references import Found, find_model, is_tuned
 
 
@@ -33,6 +34,7 @@ class ModelInfo(BaseModel):
     folder: Path
     n_bytes: int
     weights_hash: str = ""
+    pretraining_head: bool = False  # whether the checkpoint brings the head that it was pretrained with (wav2vec2)
     base: str = ""
     problem: str = ""  # why it cannot be opened; all else may then be empty
 
@@ -86,6 +88,7 @@ def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
         folder=found.folder,
         n_bytes=checkpoint.n_bytes,
         weights_hash=hash_weights(checkpoint.files),
+        pretraining_head=has_pretraining_head(checkpoint.files),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,44 +10,11 @@ from braindash.config import TuneConfig
 from braindash.errors import BraindashError
 from braindash.studies.base import Study
 from braindash.tuning.controls import get_control
+from braindash.tuning.selection import Selection, select_targets
+
+__all__ = ["MEMORY_BUDGET", "Selection", "TuningData", "select_targets"]
 
 MEMORY_BUDGET = 4 * 2**30  # bytes of responses kept between steps; beyond it they are read again
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which of a subject's targets are tuned on.
-
-    Attributes
-    ----------
-    index : (n_targets,) int64
-        Rows of ``study.targets(subject)``.
-    n_all : int
-        Targets that the study has.
-    n_outside, n_below_ceiling, n_excluded : int
-        Targets not in the regions asked for; of the rest, below the ceiling asked
-        for (or without one); of the rest, excluded as not finite or constant.
-    """
-
-    index: np.ndarray
-    n_all: int
-    n_outside: int
-    n_below_ceiling: int
-    n_excluded: int
-
-    @property
-    def n_targets(self) -> int:
-        return len(self.index)
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts as a row."""
-        return {
-            "n_targets": self.n_targets,
-            "n_all": self.n_all,
-            "n_outside": self.n_outside,
-            "n_below_ceiling": self.n_below_ceiling,
-            "n_excluded": self.n_excluded,
-        }
 
 
 class TuningData:
@@ -121,12 +87,24 @@ class TuningData:
         key = (story, subject)
         if key in self._cache:
             return self._cache[key]
-        Y = self.real_responses(story, subject)
-        Y = np.ascontiguousarray(self._control(Y, self.config.permute_block, self.config.seed, story))
-        if self._cached_bytes + Y.nbytes <= MEMORY_BUDGET:
-            self._cache[key] = Y
-            self._cached_bytes += Y.nbytes
+        if self._control.whole and self._cached_bytes + self._bytes_of(subject) <= MEMORY_BUDGET:
+            for other, made in self._control.whole(self, subject).items():
+                self._keep(other, subject, made)
+            return self._cache[key]
+        Y = np.ascontiguousarray(self._control.responses(self, story, subject))
+        self._keep(story, subject, Y)
         return Y
+
+    def _keep(self, story: str, subject: str, Y: np.ndarray) -> None:
+        """Keep responses for the next step where they fit into the budget."""
+        if (story, subject) not in self._cache and self._cached_bytes + Y.nbytes <= MEMORY_BUDGET:
+            self._cache[story, subject] = Y
+            self._cached_bytes += Y.nbytes
+
+    def _bytes_of(self, subject: str) -> int:
+        """Return the size of all responses of a subject."""
+        rows = sum(len(self.times(s, subject)) for s in (*self.tune[subject], *self.validation[subject]))
+        return 4 * rows * self.n_targets[subject]
 
     def real_responses(self, story: str, subject: str) -> np.ndarray:
         """Return the selected targets, z-scored over the story, whatever the control: (n_trs, n_targets) float32."""
@@ -141,74 +119,3 @@ class TuningData:
                 f"Run `braindash study check {self.study.id}` and start again.",
             )
         return ((Y - mean) / std).astype(np.float32)
-
-
-def select_targets(study: Study, subject: str, config: TuneConfig, *, read: bool = True) -> Selection:
-    """Return the targets of ``subject`` in the regions, above the ceiling and usable.
-
-    With ``read=False`` no response is read, and every target counts as usable.
-
-    Raises
-    ------
-    BraindashError
-        If none is left, with the count of what each condition took away.
-    """
-    table = study.targets(subject)
-    n_all = len(table)
-    inside = np.ones(n_all, dtype=bool)
-    if config.rois:
-        from braindash.encoding.regions import region_mask
-
-        inside = np.zeros(n_all, dtype=bool)
-        for roi in config.rois:
-            inside |= region_mask(table, roi)  # raises where the region holds no target
-    reliable = inside.copy()
-    if config.min_ceiling > 0:
-        ceilings = tuning_ceilings(study, subject)
-        with np.errstate(invalid="ignore"):
-            reliable &= ceilings >= config.min_ceiling  # False where there is no ceiling
-    usable = reliable & study.usable(subject) if read else reliable
-    selection = Selection(
-        index=np.flatnonzero(usable),
-        n_all=n_all,
-        n_outside=n_all - int(inside.sum()),
-        n_below_ceiling=int((inside & ~reliable).sum()),
-        n_excluded=int((reliable & ~usable).sum()),
-    )
-    least = 3 if config.loss == "spatial" else 1
-    if selection.n_targets < least:
-        need = "" if least == 1 else f"; the spatial loss needs at least {least}"
-        raise BraindashError(
-            f"{selection.n_targets} of {n_all} targets of subject {subject!r} are left to tune on: "
-            f"{selection.n_outside} lie outside the regions, {selection.n_below_ceiling} are below min_ceiling = "
-            f"{config.min_ceiling:g}, {selection.n_excluded} are not finite or constant{need}.",
-            "Choose more regions or a lower min_ceiling.",
-        )
-    return selection
-
-
-def tuning_ceilings(study: Study, subject: str) -> np.ndarray:
-    """Return noise ceilings that no test story had a part in: (n_targets,) float, NaN where there is none.
-
-    The study's own column, or else repeats of tuning and validation stories.
-    """
-    table = study.targets(subject)
-    if "noise_ceiling" in table:
-        return table["noise_ceiling"].to_numpy(dtype=float)
-    from braindash.encoding.ceiling import noise_ceiling
-
-    found = []
-    for story in (*study.stories_of("tune", subject), *study.stories_of("validation", subject)):
-        repeats = study.read_repeats(story, subject)
-        if repeats is not None:
-            found.append(np.asarray(noise_ceiling(repeats), dtype=float))
-    if not found:
-        raise BraindashError(
-            f"min_ceiling is set, but subject {subject!r} of study {study.id!r} has no noise ceilings: no column "
-            "noise_ceiling in its targets, and no repeats of a tuning or validation story.",
-            "Set min_ceiling to 0, or give the targets table a noise_ceiling column.",
-        )
-    stack = np.stack(found)
-    counted = np.isfinite(stack).sum(axis=0)
-    total = np.where(np.isfinite(stack), stack, 0.0).sum(axis=0)
-    return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
