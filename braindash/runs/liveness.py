@@ -2,7 +2,8 @@
 
 A process id alone is not an answer: ids are used again, and a restart of the
 machine starts them afresh. A process is named by its id, its start time and
-the kernel's boot id; where it ran on another machine, by its heartbeat.
+the kernel's boot id; where it ran on another machine, by its heartbeat. A job of
+Slurm lives as long as Slurm says so; where Slurm cannot be asked, its heartbeat is asked.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from braindash.runs.status import State, Status
+from braindash.runs.cluster import job_book
+from braindash.runs.status import ACTIVE, State, Status
 
 HEARTBEAT_SECONDS = 2.0
 OTHER_HOST_SECONDS = 60.0  # a shared file system may show another machine's heartbeat late
+JOB_BEAT_SECONDS = 8.0  # a job whose heartbeat is older is asked for at Slurm
 START_SECONDS = 12.0  # a queued run has this long to get a process
 
 
@@ -56,12 +59,24 @@ def identity(pid: int | None = None) -> dict[str, Any]:
 
 
 def is_alive(status: Status, now: float | None = None) -> bool:
-    """Return whether the process named in ``status`` still runs."""
+    """Return whether the process named in ``status`` still runs, or Slurm still has its job."""
+    if not status.job:
+        return _process_lives(status, OTHER_HOST_SECONDS, now)
+    if _process_lives(status, JOB_BEAT_SECONDS, now):
+        return True
+    state = job_book().ask(status.job)
+    if state is not None:
+        return state.active
+    # Slurm cannot be asked: nobody has cancelled what waits, and the heartbeat tells of the rest
+    return status.state == "queued" or _process_lives(status, OTHER_HOST_SECONDS, now)
+
+
+def _process_lives(status: Status, silence: float, now: float | None) -> bool:
     if not status.pid or status.pid < 0:
         return False
     if status.host and status.host != socket.gethostname():
         beat = status.heartbeat or status.queued
-        return (time.time() if now is None else now) - beat < OTHER_HOST_SECONDS
+        return (time.time() if now is None else now) - beat < silence
     if status.boot_id != boot_id():
         return False
     started = start_mark(status.pid)
@@ -69,11 +84,26 @@ def is_alive(status: Status, now: float | None = None) -> bool:
 
 
 def derived_state(status: Status, now: float | None = None) -> State:
-    """Return the state that is true now: a run whose process is gone is *interrupted*."""
+    """Return the state that is true now.
+
+    A run whose process is gone is *interrupted*; one whose job Slurm has taken back to start it again is *queued*.
+    """
+    if status.job and status.state in ACTIVE:
+        return _state_of_job(status, now)
     if status.state in ("running", "stopping") and not is_alive(status, now):
         return "interrupted"
     if status.state == "queued" and not is_alive(status, now):
         waited = (time.time() if now is None else now) - status.queued
         if status.pid or waited > START_SECONDS:
             return "interrupted"
+    return status.state
+
+
+def _state_of_job(status: Status, now: float | None) -> State:
+    if not is_alive(status, now):
+        return "interrupted"
+    if status.state == "running" and not _process_lives(status, JOB_BEAT_SECONDS, now):
+        state = job_book().ask(status.job)
+        if state is not None and state.waiting:
+            return "queued"
     return status.state

@@ -31,6 +31,7 @@ from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError, RunStateError
 from braindash.files import atomic_write
 from braindash.runs import files
+from braindash.runs.cluster import ending_of, waiting_line
 from braindash.runs.liveness import derived_state
 from braindash.runs.status import STATUS_VERSION, State, Status
 
@@ -133,7 +134,13 @@ class Run:
             If status.json is missing, damaged or of a newer format.
         """
         status = self.read_status()
-        return status if derived_state(status) == status.state else self._write_interrupted(status)
+        state = derived_state(status)
+        if state == "interrupted" != status.state:
+            return self._write_interrupted(status)
+        if state == "queued" and status.job:
+            # Slurm's word, told but not written: it may be another one in a moment
+            return _changed(status, {"state": state, "message": waiting_line(status.job)})
+        return status
 
     def read_status(self) -> Status:
         """Return status.json as it is written, without asking whether the process lives."""
@@ -163,8 +170,8 @@ class Run:
         try:
             with self.locked():
                 now = self.read_status()
-                if derived_state(now) == now.state:  # it ended properly, or was resumed, meanwhile
-                    return now
+                if now.state == "interrupted" or derived_state(now) != "interrupted":
+                    return now  # it ended properly, or was resumed, meanwhile
                 return self._write_status(_interrupted(now))
         except (OSError, BraindashError):  # a folder that may only be read
             return _interrupted(seen)
@@ -275,14 +282,17 @@ def _changed(status: Status, changes: Mapping[str, Any]) -> Status:
 
 
 def _interrupted(status: Status) -> Status:
+    gone = "The worker's process is gone: it was killed, or the machine restarted."
+    if status.job:
+        ending = ending_of(status.job)
+        gone = f"Slurm job {status.job} has ended before the run did{f' ({ending})' if ending else ''}."
     return _changed(
         status,
         {
             "state": "interrupted",
             "ended": status.heartbeat or status.queued,
             "eta_s": None,
-            "message": "The worker's process is gone: it was killed, or the machine restarted. "
-            "Resume goes on from the last checkpoint.",
+            "message": f"{gone} Resume goes on from the last checkpoint.",
         },
     )
 

@@ -41,7 +41,10 @@ class Status(BaseModel):
     message: str = ""
     error: RunError | None = None
     tuned: bool = False  # the tuning stage has ended and model/ is whole
+    validation_r: float | None = None  # of the epoch that is kept, so far
+    pretrained_r: float | None = None  # before tuning
     device: str = ""  # "cpu", "cuda:0"; "" until the worker has chosen it
+    job: str = ""  # number of the Slurm job that works it ("12", "12_3" in an array); "" on a machine of one's own
     heartbeat: float | None = None
     pid: int | None = None
     pid_start: float | None = None
