@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,6 +138,7 @@ class Network(nn.Module):
         self._model = model
         self._prepared = prepared
         self._loss = loss
+        self.checkpointing = False  # compute the blocks again on the way back instead of keeping what they need
         self.set_training(False)
 
     @property
@@ -164,10 +165,21 @@ class Network(nn.Module):
         out = []
         for state in states:
             for i in range(self.first_block, self.layer):
-                state = self._model.block(i, state)
+                state = self._block(i, state)
             h = self._model.read_layer(state, self.layer)
             out.append(h.reshape(-1, h.shape[-1]).float())
         return torch.cat(out)
+
+    def _block(self, i: int, state: State) -> State:
+        """Run one tuned block; with checkpointing its inner results are dropped and computed again (same dropout)."""
+        if not self.checkpointing or not torch.is_grad_enabled():
+            return self._model.block(i, state)
+        from torch.utils.checkpoint import checkpoint
+
+        def run(h: torch.Tensor) -> torch.Tensor:
+            return self._model.block(i, replace(state, h=h)).h
+
+        return replace(state, h=checkpoint(run, state.h, use_reentrant=False))
 
     def forward(self, step: Step) -> torch.Tensor:
         """Return the loss of one step, averaged over the subjects."""
