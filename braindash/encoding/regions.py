@@ -19,13 +19,14 @@ _MFG = ("55b",)
 _GROUPS: dict[str, tuple[str, ...]] = {
     "primary_auditory": _PRIMARY,
     "early_auditory": _EARLY,
-    "auditory": (*_EARLY, "TA2", "A5", "STGa"),
+    "auditory": _EARLY,
     "late_language": _LATE,
     "ag": _AG,
     "ltc": _LTC,
     "ifg": _IFG,
     "mfg": _MFG,
     "language": tuple(dict.fromkeys(_LATE + _AG + _LTC + _IFG + _MFG)),
+    "auditory_language": tuple(dict.fromkeys(_EARLY + _AG + _LTC + _IFG + _MFG)),
 }
 
 _WHOLE: dict[str, str] = {"cortex": "", "left": "L", "right": "R"}
@@ -39,6 +40,7 @@ TITLES: dict[str, str] = {
     "auditory": "Auditory",
     "late_language": "Late language",
     "language": "Language",
+    "auditory_language": "Auditory and language",
     "ag": "Angular gyrus",
     "ltc": "Lateral temporal",
     "ifg": "Inferior frontal",
@@ -51,7 +53,10 @@ def region_groups() -> dict[str, tuple[str, ...]]:
 
     ``primary_auditory``, ``early_auditory`` and ``late_language`` are those of Moussa &
     Toneva (2025); ``ag``, ``ltc``, ``ifg`` and ``mfg`` those of their multi-participant
-    paper. ``cortex``, ``left`` and ``right`` are made of all targets and list no parcels.
+    paper, ``auditory_language`` these four and auditory cortex, on which that paper tunes.
+    ``auditory`` is A1, the belt and parabelt, RI and A4, by another name ``early_auditory``;
+    it shares no parcel with the language groups. ``cortex``, ``left`` and ``right`` are made
+    of all targets and list no parcels.
     """
     return {**dict.fromkeys(_WHOLE, ()), **_GROUPS}
 

@@ -58,6 +58,7 @@ class Preflight(BaseModel):
     def lines(self) -> list[str]:
         """Return it as lines of plain text."""
         from braindash.jobs.words import duration, size
+        from braindash.tuning.selection import left_out
 
         def pair(label: str, text: str) -> list[str]:
             return [f"{label:<10}{text}"] if text else []
@@ -69,9 +70,7 @@ class Preflight(BaseModel):
         for subject, c in self.targets.items():
             out += pair(
                 "targets",
-                f"{subject}: {c['n_targets']} of {c['n_all']} ({c['n_outside']} outside the regions, "
-                f"{c['n_below_ceiling']} below the ceiling"
-                + (f", {c['n_excluded']} not finite or constant)" if self.n_excluded is not None else ")"),
+                f"{subject}: {c['n_targets']} of {c['n_all']} ({left_out(c, read=self.n_excluded is not None)})",
             )
         steps = f"{self.n_steps} steps" if self.n_steps is not None else ""
         if steps and self.seconds_per_step is not None:
@@ -112,6 +111,10 @@ def preflight(config: TuneConfig, home: Home, timed: bool = True) -> Preflight:
     study: Study | None = None
     info: ModelInfo | None = None
     with _noting(found):
+        from braindash.tuning.objectives import get_loss
+
+        get_loss(config.loss)
+    with _noting(found):
         study = _open_study(config, home)
     with _noting(found):
         info = _describe(config, home)
@@ -149,7 +152,9 @@ def _noting(found: Preflight) -> Iterator[None]:
     try:
         yield
     except BraindashError as error:
-        found.problems.append(Problem(what=error.what, remedy=error.remedy))
+        problem = Problem(what=error.what, remedy=error.remedy)
+        if problem not in found.problems:
+            found.problems.append(problem)
 
 
 def _open_study(config: TuneConfig, home: Home) -> Study:
@@ -174,12 +179,12 @@ def _describe(config: TuneConfig, home: Home) -> ModelInfo:
             f"layer is {config.layer}, but {info.id} has layers 1 to {info.n_layers} to tune.",
             f"Set layer to {info.n_layers} or less, or leave it empty for the last.",
         )
-    first = config.lora.first_block
+    first = {"lora": config.lora.first_block, "full": config.full.first_block}.get(config.recipe)
     last = (config.layer or info.n_layers) - 1
-    if config.recipe == "lora" and first is not None and first > last:
+    if first is not None and first > last:
         raise BraindashError(
-            f"lora.first_block is {first}, but the head reads layer {last + 1}: no block would be tuned.",
-            f"Set lora.first_block to {last} or less.",
+            f"{config.recipe}.first_block is {first}, but the head reads layer {last + 1}: no block would be tuned.",
+            f"Set {config.recipe}.first_block to {last} or less.",
         )
     return info
 
@@ -221,7 +226,7 @@ def _disk_needed(study: Study, info: ModelInfo, config: TuneConfig) -> int:
     seconds = sum(story.duration for story in study.stories.values())
     n_trs = seconds / study.tr
     states = 50 * seconds * info.width * 4  # the frozen front's output; 50 frames a second, float32
-    trained = info.n_bytes / 10 if config.recipe == "lora" else 0
+    trained = {"lora": info.n_bytes / 10, "full": info.n_bytes}.get(config.recipe, 0)
     checkpoints = (config.keep_checkpoints + 3) * 3 * trained
     evaluated = 0.0
     if config.evaluate:

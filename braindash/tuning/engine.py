@@ -114,6 +114,7 @@ def tune(
     from braindash.tuning.objectives import get_loss
     from braindash.tuning.output import describe_model, save_model
     from braindash.tuning.recipes import get_recipe, resolve_layer
+    from braindash.tuning.selection import left_out
     from braindash.tuning.stories import Stories
 
     def log(text: str, **more: Any) -> None:
@@ -129,8 +130,7 @@ def tune(
     counts = {s: selection.counts() for s, selection in data.selections.items()}
     for subject, c in counts.items():
         log(
-            f"{subject}: {c['n_targets']} of {c['n_all']} targets ({c['n_outside']} outside the regions, "
-            f"{c['n_below_ceiling']} below the ceiling, {c['n_excluded']} not finite or constant), "
+            f"{subject}: {c['n_targets']} of {c['n_all']} targets ({left_out(c)}), "
             f"{len(data.tune[subject])} tuning and {len(data.validation[subject])} validation stories."
         )
     about = {**describe_model(model, config, data, layer), "caveats": list(study.caveats)}

@@ -89,6 +89,7 @@ def _targets(subject: str, counts: dict[str, int]) -> str:
         f"{counts[key]:,} {words}"
         for key, words in (
             ("n_outside", "outside the regions"),
+            ("n_outside_mask", "outside the mask"),
             ("n_below_ceiling", "below the noise ceiling"),
             ("n_excluded", "not finite or constant"),
         )

@@ -288,7 +288,9 @@ def test_unusable_and_masked_targets_are_left_out_and_counted(model: SpeechModel
     study.data["s2", "a"][:, 6] = 3.0
     result, _ = go(model, tmp_path, settings(rois=("left",), min_ceiling=0.3), study)
     # targets 1, 3, 5, 7 are left; 1 has a ceiling of 0.21; 7 is not finite
-    assert result.targets["a"] == {"n_targets": 2, "n_all": 8, "n_outside": 4, "n_below_ceiling": 1, "n_excluded": 1}
+    assert result.targets["a"] == {
+        "n_targets": 2, "n_all": 8, "n_outside": 4, "n_outside_mask": 0, "n_below_ceiling": 1, "n_excluded": 1
+    }  # fmt: skip
     assert result.n_excluded == 1
 
 
