@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel
     from braindash.studies.base import Study
     from braindash.tuning.checkpoints import Checkpoint
-    from braindash.tuning.loop import Position, Session
+    from braindash.tuning.loop import Session
+    from braindash.tuning.position import Position
 
 CHECKPOINTS, CACHE, MODEL = "checkpoints", "cache", "model"
 
@@ -102,8 +103,6 @@ def tune(
     LeakageError
         If a test story would be seen.
     """
-    import torch
-
     from braindash.features.lags import tuning_for_signal
     from braindash.tuning import loop
     from braindash.tuning.checkpoints import read_newest
@@ -113,6 +112,7 @@ def tune(
     from braindash.tuning.network import Network
     from braindash.tuning.objectives import get_loss
     from braindash.tuning.output import describe_model, save_model
+    from braindash.tuning.position import seeded
     from braindash.tuning.recipes import get_recipe, resolve_layer
     from braindash.tuning.selection import left_out
     from braindash.tuning.stories import Stories
@@ -146,28 +146,24 @@ def tune(
             shutil.rmtree(old, ignore_errors=True)
 
     home = model.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
-        with recipe(model, config, layer) as prepared:
-            try:
-                accelerator = make_accelerator(device, precision)
-                model.encoder.to(accelerator.device)
-                head = build_head(config.head, model.width, data.n_targets, config.delays, study.tr, study.signal)
-                network = Network(model, prepared, layer, head, loss).to(accelerator.device)
-                stories = Stories(model, data, config, prepared.first_block, workspace / CACHE)
-                session = loop.Session(
-                    network, stories, data, config, accelerator, folder, identity, progress, should_stop
-                )
-                log(describe(session, precision))
-                position, stopped = run(session, checkpoint, resume, log)
-                pretrained = position.epochs[0]["validation_r"] if position.epochs else None
-                model_dir = None
-                if not stopped:
-                    about["outcome"] = keep_best(session, position, log) | {"precision": precision}
-                    model_dir = save_model(workspace / MODEL, prepared, head, about, model)
-                    stories.prefix.clear()
-            finally:
-                model.encoder.to(home)
+    with seeded(config.seed, device), recipe(model, config, layer) as prepared:
+        try:
+            accelerator = make_accelerator(device, precision)
+            model.encoder.to(accelerator.device)
+            head = build_head(config.head, model.width, data.n_targets, config.delays, study.tr, study.signal)
+            network = Network(model, prepared, layer, head, loss).to(accelerator.device)
+            stories = Stories(model, data, config, prepared.first_block, workspace / CACHE)
+            session = loop.Session(network, stories, data, config, accelerator, folder, identity, progress, should_stop)
+            log(describe(session, precision))
+            position, stopped = run(session, checkpoint, resume, log)
+            pretrained = position.epochs[0]["validation_r"] if position.epochs else None
+            model_dir = None
+            if not stopped:
+                about["outcome"] = keep_best(session, position, log) | {"precision": precision}
+                model_dir = save_model(workspace / MODEL, prepared, head, about, model)
+                stories.prefix.clear()
+        finally:
+            model.encoder.to(home)
     return TuneResult(
         best_epoch=position.best_epoch,
         best_validation_r=position.best_r,
@@ -188,6 +184,7 @@ def run(
 ) -> tuple[Position, bool]:
     """Start the head or take up the checkpoint, then train; return the position and whether it was stopped."""
     from braindash.tuning import loop
+    from braindash.tuning.position import Position
 
     try:
         if checkpoint is None:
@@ -200,7 +197,7 @@ def run(
             log(f"Resumed from step {at['step']}.", resumed_from_step=at["step"], resumed_from_epoch=running)
         return loop.train(session, checkpoint)
     except loop.StopRequested:  # while the pretrained features were computed: there is nothing to keep yet
-        return loop.Position(), True
+        return Position(), True
 
 
 def start_head(session: Session, log: Callable[..., None]) -> None:
@@ -245,7 +242,7 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
 def keep_best(session: Session, position: Position, log: Callable[..., None]) -> dict[str, Any]:
     """Put the best epoch's weights into the network and return what the run came to."""
     from braindash.tuning.checkpoints import DamagedError, read_checkpoint
-    from braindash.tuning.loop import load_trained
+    from braindash.tuning.position import load_trained
 
     assert position.best_checkpoint is not None
     assert position.best_r is not None
