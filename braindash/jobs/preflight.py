@@ -191,7 +191,7 @@ def _describe(config: TuneConfig, home: Home) -> ModelInfo:
 
 def _check_study(found: Preflight, study: Study, config: TuneConfig) -> None:
     from braindash.tuning.data import TuningData
-    from braindash.tuning.schedule import make_items
+    from braindash.tuning.schedule import count_steps
 
     with _noting(found):
         data = TuningData(study, config)
@@ -203,8 +203,7 @@ def _check_study(found: Preflight, study: Study, config: TuneConfig) -> None:
         }
         if config.evaluate and not found.n_stories["test"]:
             found.notes.append("No chosen subject heard a test story: the run cannot be evaluated.")
-        rows = {s: max(len(data.times(s, x)) for x in data.listeners(s)) for s in data.tune_stories}
-        found.n_steps = config.optimiser.epochs * len(make_items(rows, config.block_trs))
+        found.n_steps = config.optimiser.epochs * count_steps(data, config)
         _count_targets(found, study, config, read=False)
     if study.simulated:
         found.notes.append("The subjects of this study are simulated.")

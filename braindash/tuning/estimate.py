@@ -64,7 +64,7 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     from braindash.tuning.objectives import get_loss
     from braindash.tuning.prefix import prefix_bytes
     from braindash.tuning.recipes import get_recipe, resolve_layer
-    from braindash.tuning.schedule import make_items
+    from braindash.tuning.schedule import count_steps, epoch_items
     from braindash.tuning.stories import Stories
 
     config = tuning_for_signal(config, study.signal, study.tr)
@@ -74,7 +74,8 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     data = _UnreadData(study, config)
     n_trs = {t: max(len(data.times(t, s)) for s in data.listeners(t)) for t in data.tune_stories}
     longest = max(n_trs, key=lambda story: n_trs[story])
-    n_items = len(make_items(n_trs, config.block_trs))
+    n_steps = count_steps(data, config)
+    first = next(i for i in epoch_items(data, config) if i.story == longest)
     home = model.device
     on_cuda = device.type == "cuda"
     if on_cuda:
@@ -97,7 +98,7 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
             with accelerator.autocast():
                 stories.pooled(longest, network)
             seconds_forward = time.perf_counter() - began
-            step = stories.step(stories.items(config.block_trs)[0], network, accelerator.device)
+            step = stories.step(first, network, accelerator.device)
             optimiser = make_optimiser(network, config.optimiser)
             module, optimiser = accelerator.prepare(network, optimiser)
             timings = []
@@ -126,9 +127,9 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     ratio = total_trs / n_trs[longest]
     validation = 0.0 if network.frozen else seconds_forward * ratio
     start = (seconds_prefix + seconds_forward) * ratio
-    per_epoch = n_items * timings[-1] + validation
+    per_epoch = n_steps * config.stories_per_step * timings[-1] + validation
     return {
-        "n_steps": n_items * config.optimiser.epochs,
+        "n_steps": n_steps * config.optimiser.epochs,
         "n_epochs": config.optimiser.epochs,
         "seconds_per_step": timings[-1],
         "seconds_start": start,

@@ -102,6 +102,10 @@ class Head(nn.Module):
         bottleneck = self.n_inputs if kind == "linear" else rank
         self.outputs = nn.ModuleList([nn.Linear(bottleneck, v) for v in n_targets.values()])
 
+    def owners(self) -> dict[str, tuple[str, ...]]:
+        """Return which subjects every output matrix serves, by its module's name."""
+        return {f"outputs.{k}": (s,) for k, s in enumerate(self.subjects)}
+
     def set_statistics(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
         """Fix the z-score of the input: both (width,); a unit that never varies is left at scale 1."""
         self.mean.copy_(mean)

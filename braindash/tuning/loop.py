@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ import torch
 from braindash.config import OptimiserConfig, TuneConfig
 from braindash.errors import BraindashError
 from braindash.tuning import checks
-from braindash.tuning.checkpoints import Checkpoint, remove_old, write_checkpoint
+from braindash.tuning.checkpoints import Checkpoint, write_checkpoint
 from braindash.tuning.data import TuningData
 from braindash.tuning.network import Network, Part
-from braindash.tuning.schedule import epoch_order, rate
+from braindash.tuning.position import Keeper, Position, restore, trained_tensors
+from braindash.tuning.schedule import Item, count_steps, epoch_items, epoch_steps, item_seed, rate, warmup_of
 from braindash.tuning.stories import Stories
 from braindash.tuning.validation import Score, fresh_ridge
 
@@ -34,32 +35,6 @@ Report = Callable[[dict[str, Any]], None]
 
 class StopRequested(Exception):  # noqa: N818 - the caller asked, nothing is wrong
     """Raised between pieces of work when the caller asked to stop."""
-
-
-@dataclass
-class Position:
-    """Where a run stands; the JSON half of a checkpoint.
-
-    Attributes
-    ----------
-    step, epoch, done : int
-        Steps taken in all; the epoch (from 1) that is running; its steps taken.
-    losses : list of float
-        Losses of this epoch's steps.
-    best_epoch, best_r, best_checkpoint : int, float or None, str or None
-        Of the epochs trained so far; 0, None, None before the first is validated.
-    epochs : list of dict
-        The epoch rows reported so far.
-    """
-
-    step: int = 0
-    epoch: int = 1
-    done: int = 0
-    losses: list[float] = field(default_factory=list)
-    best_epoch: int = 0
-    best_r: float | None = None
-    best_checkpoint: str | None = None
-    epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -75,8 +50,10 @@ class Session:
     identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
     report: Report
     should_stop: Callable[[], bool]
-    saved: str = ""  # name of the checkpoint that holds the position
     pretrained: dict[tuple[str, str], np.ndarray] | None = None  # pooled rows of every story before the first step
+
+    def log(self, text: str) -> None:
+        self.report({"kind": "log", "text": text})
 
     def between(self) -> None:
         """Leave off here if the caller asked to."""
@@ -102,13 +79,15 @@ def train(session: Session, start: Checkpoint | None) -> tuple[Position, bool]:
     optimiser = make_optimiser(network, config.optimiser)
     module, optimiser = session.accelerator.prepare(network, optimiser)
     at = Position() if start is None else restore(start, network, optimiser)
-    session.saved = start.path.name if start else ""
+    saved = start.path.name if start else ""
+    keeper = Keeper(network, optimiser, at, session.folder, session.identity, config.keep_checkpoints, saved)
     try:
-        if not at.epochs:
-            validate(session, at, epoch=0)
-        run_epochs(session, at, module, optimiser)
+        with keeper.watching(session.should_stop, session.log):
+            if not at.epochs:
+                validate(session, keeper, at, epoch=0)
+            run_epochs(session, keeper, at, module, optimiser)
     except StopRequested:
-        save(session, at, optimiser)
+        keeper.save()
         return at, True
     except torch.OutOfMemoryError as error:
         smaller = (config.block_trs or max(session.stories.n_trs(s) for s in session.stories.names)) // 2
@@ -121,57 +100,60 @@ def train(session: Session, start: Checkpoint | None) -> tuple[Position, bool]:
     return at, False
 
 
-def run_epochs(session: Session, at: Position, module: Any, optimiser: Any) -> None:
+def run_epochs(session: Session, keeper: Keeper, at: Position, module: Any, optimiser: Any) -> None:
     """Run the epochs that are left, writing checkpoints as they go."""
     config = session.config
-    items = session.stories.items(config.block_trs)
-    n_steps = len(items) * config.optimiser.epochs
+    items = epoch_items(session.data, config)
+    n_steps = count_steps(session.data, config) * config.optimiser.epochs
     fresh = 0  # steps of this session: the first two are checked closely
     while at.epoch <= config.optimiser.epochs and not out_of_patience(at, config.optimiser.patience):
-        order = epoch_order(items, config.seed, at.epoch)
-        for item in order[at.done :]:
+        steps = epoch_steps(items, config.stories_per_step, config.seed, at.epoch)
+        for chosen in steps[at.done :]:
             session.between()
             fresh += 1
-            batch = session.stories.step(item, session.network, session.accelerator.device)
-            take_step(session, at, module, optimiser, batch, n_steps, check=fresh <= 2)
-            if at.step % config.checkpoint_steps == 0 and at.done < len(order):
-                save(session, at, optimiser)
-        validate(session, at, epoch=at.epoch)
-        at.epoch, at.done, at.losses = at.epoch + 1, 0, []
-        save(session, at, optimiser)
+            take_step(session, keeper, at, module, optimiser, chosen, n_steps, check=fresh <= 2)
+            if at.step % config.checkpoint_steps == 0 and at.done < len(steps):
+                keeper.save()
+        validate(session, keeper, at, epoch=at.epoch)
+        keeper.save()
 
 
 def take_step(
-    session: Session, at: Position, module: Any, optimiser: Any, batch: Any, n_steps: int, *, check: bool
+    session: Session,
+    keeper: Keeper,
+    at: Position,
+    module: Any,
+    optimiser: Any,
+    items: list[Item],
+    n_steps: int,
+    *,
+    check: bool,
 ) -> None:
-    """Do one optimiser step and report it."""
+    """Do one optimiser step on the average of the items' losses and report it."""
     began = time.perf_counter()
     config, network = session.config.optimiser, session.network
     step = at.step + 1
-    factor = rate(step, n_steps, config.warmup_steps, config.schedule)
+    factor = rate(step, n_steps, warmup_of(config, n_steps), config.schedule)
     for group in optimiser.param_groups:
         group["lr"] = group["peak"] * factor
     before = {n: p.detach().clone() for n, p in network.adapters()} if check and step == 2 else {}
 
     network.set_training(True)
     optimiser.zero_grad(set_to_none=True)
-    loss = module(batch)
-    value = float(loss.detach())
-    checks.check_loss(value, step)
-    session.accelerator.backward(loss)
+    value = add_gradients(session, module, items, step)
     if check:
-        checks.check_gradients(network.named_parameters(), step)
+        idle = network.idle({s for item in items for s in session.stories.subjects_of(item)})
+        checks.check_gradients(((n, p) for n, p in network.named_parameters() if n not in idle), step)
     norm = float(session.accelerator.clip_grad_norm_([p for _, p in network.trained()], config.clip))
     if not np.isfinite(norm):
         raise checks.not_finite("the gradient", step)
-    optimiser.step()
-    network.set_training(False)
-    checks.check_moved(before, network.adapters(), step)
-
-    at.step, at.done = step, at.done + 1
-    at.losses.append(value)
-    session.report(
-        {
+    with keeper.changing():
+        optimiser.step()
+        network.set_training(False)
+        checks.check_moved(before, network.adapters(), step)
+        at.step, at.done = step, at.done + 1
+        at.losses.append(value)
+        at.last_row = {
             "kind": "step",
             "step": step,
             "n_steps": n_steps,
@@ -181,11 +163,28 @@ def take_step(
             "grad_norm": norm,
             "seconds": time.perf_counter() - began,
         }
-    )
+    session.report(at.last_row)
 
 
-def validate(session: Session, at: Position, epoch: int) -> None:
-    """Score the model as it stands, report the epoch, and keep it if it is the best so far.
+def add_gradients(session: Session, module: Any, items: list[Item], step: int) -> float:
+    """Leave the gradient of the items' average loss in the parameters, and return that loss.
+
+    What is random in an item (dropout) follows from the seed, the step and its place, not from what ran before it.
+    """
+    total = 0.0
+    for place, item in enumerate(items):
+        torch.manual_seed(item_seed(session.config.seed, step, place))
+        batch = session.stories.step(item, session.network, session.accelerator.device)
+        loss = module(batch) / len(items)
+        value = float(loss.detach())
+        checks.check_loss(value, step)
+        session.accelerator.backward(loss)
+        total += value
+    return total
+
+
+def validate(session: Session, keeper: Keeper, at: Position, epoch: int) -> None:
+    """Score the model as it stands, end the epoch, report it, and keep it if it is the best so far.
 
     Epoch 0 is the pretrained model; it is reported but never kept as the best.
     """
@@ -198,9 +197,9 @@ def validate(session: Session, at: Position, epoch: int) -> None:
     loss = validation_loss(session, pooled)
     score = choose_by(session, pooled)
     best = epoch > 0 and (at.best_r is None or score.r > at.best_r)
+    name = f"best-{epoch:04d}"
     if best:
-        at.best_epoch, at.best_r, at.best_checkpoint = epoch, score.r, f"best-{epoch:04d}"
-        write_checkpoint(session.folder, at.best_checkpoint, trained_tensors(network), {"epoch": epoch})
+        write_checkpoint(session.folder, name, trained_tensors(network), {"epoch": epoch})
     row: dict[str, Any] = {
         "kind": "epoch",
         "epoch": epoch,
@@ -211,7 +210,12 @@ def validate(session: Session, at: Position, epoch: int) -> None:
         "validation_r_by_subject": score.by_subject,
         "n_targets": sum(data.n_targets.values()),
     }
-    at.epochs.append(row)
+    with keeper.changing():
+        at.epochs.append(row)
+        if best:
+            at.best_epoch, at.best_r, at.best_checkpoint = epoch, score.r, name
+        if epoch:
+            at.epoch, at.done, at.losses = epoch + 1, 0, []
     session.report(row)
 
 
@@ -284,66 +288,3 @@ def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.Opt
     if not groups:
         raise BraindashError("Nothing would be trained: the recipe is head and head_lr is 0.", "Set head_lr above 0.")
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-
-
-def trained_tensors(network: Network) -> dict[str, torch.Tensor]:
-    """Return what tuning learnt, with the head's fixed statistics."""
-    tensors = {f"trained.{name}": p.detach() for name, p in network.trained()}
-    tensors |= {f"fixed.{name}": b for name, b in network.head.named_buffers()}
-    return tensors
-
-
-@torch.no_grad()
-def load_trained(network: Network, tensors: dict[str, torch.Tensor]) -> None:
-    """Put `trained_tensors` back."""
-    for name, p in network.trained():
-        p.copy_(tensors[f"trained.{name}"])
-    for name, b in network.head.named_buffers():
-        b.copy_(tensors[f"fixed.{name}"])
-
-
-def save(session: Session, at: Position, optimiser: Any) -> None:
-    """Write the checkpoint of the position, unless it is there, and remove what is no longer needed."""
-    name = checkpoint_name(at)
-    if name == session.saved:
-        return
-    tensors = trained_tensors(session.network)
-    for index, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": value for key, value in values.items()}
-    kind, keys, *rest = np.random.get_state()
-    tensors["random.torch"] = torch.get_rng_state()
-    tensors["random.numpy"] = torch.from_numpy(np.asarray(keys, dtype=np.int64))
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    state = {**asdict(at), "identity": session.identity, "numpy": [kind, *rest]}
-    write_checkpoint(session.folder, name, tensors, state)
-    session.saved = name
-    remove_old(session.folder, session.config.keep_checkpoints)
-
-
-def checkpoint_name(at: Position) -> str:
-    """Return a name that sorts by progress; the epoch tells apart the moments before and after a validation.
-
-    >>> checkpoint_name(Position(step=14, epoch=2))
-    'step-0000014-0002'
-    """
-    return f"step-{at.step:07d}-{at.epoch:04d}"
-
-
-def restore(checkpoint: Checkpoint, network: Network, optimiser: Any) -> Position:
-    """Put a checkpoint's weights, optimiser and random states back, and return its position."""
-    tensors, state = checkpoint.tensors, checkpoint.state
-    load_trained(network, tensors)
-    whole = optimiser.state_dict()
-    whole["state"] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, key = name.split(".", 2)
-            whole["state"].setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict(whole)
-    torch.set_rng_state(tensors["random.torch"])
-    kind, *rest = state["numpy"]
-    np.random.set_state((kind, tensors["random.numpy"].numpy().astype(np.uint32), *rest))
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
-    return Position(**{k: state[k] for k in Position.__dataclass_fields__})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,15 @@ class Network(nn.Module):
         """Yield everything that is trained."""
         yield from self.adapters()
         yield from ((f"head.{name}", p) for name, p in self.head.named_parameters())
+
+    def idle(self, subjects: Collection[str]) -> set[str]:
+        """Return the names of the parameters that a step of ``subjects`` alone leaves without a gradient."""
+        return {
+            f"head.{module}.{name}"
+            for module, owners in self.head.owners().items()
+            if not set(owners) & set(subjects)
+            for name in ("weight", "bias")
+        }
 
     def frames(self, states: Iterable[State]) -> torch.Tensor:
         """Run the tuned blocks: all frames of all windows in order, (n_frames, width) float32."""

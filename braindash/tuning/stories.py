@@ -16,7 +16,7 @@ from braindash.tuning.network import FrameMap, Network, Part, Step
 from braindash.tuning.pooling import Plan, plan_story
 from braindash.tuning.prefix import PrefixStates, Span, budgets
 from braindash.tuning.recipes import resolve_layer
-from braindash.tuning.schedule import Item, make_items
+from braindash.tuning.schedule import Item
 
 if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel, State
@@ -77,18 +77,17 @@ class Stories:
         """Return the rows of a story; of the subject with most where they differ."""
         return max(self._plans[story, self._keys[story, s]].n_rows for s in self.data.listeners(story))
 
-    def items(self, block_trs: int | None) -> list[Item]:
-        """Return the steps of an epoch."""
-        return make_items({s: self.n_trs(s) for s in self.data.tune_stories if s in self.names}, block_trs)
+    def subjects_of(self, item: Item) -> list[str]:
+        """Return the subjects that take part in an item."""
+        wanted = self.data.subjects if item.subject is None else (item.subject,)
+        return [s for s in wanted if item.story in self.data.tune[s]]
 
     def step(self, item: Item, network: Network, device: torch.device) -> Step:
-        """Return the input of one training step; subjects that did not tune on the story have no part in it."""
+        """Return the input of one item; subjects that did not tune on the story have no part in it."""
         story = item.story
         parts: list[Part] = []
         wanted: dict[str, tuple[int, int]] = {}
-        for subject in self.data.subjects:
-            if story not in self.data.tune[subject]:
-                continue
+        for subject in self.subjects_of(item):
             key = self._keys[story, subject]
             start, stop = item.bounds(self._plans[story, key].n_rows)
             first = max(0, start - network.head.history)
