@@ -84,7 +84,7 @@ class WindowConfig(_Settings):
         return self
 
 
-C = TypeVar("C", bound=_Settings)
+C = TypeVar("C", bound=BaseModel)
 
 PAPER_WINDOW = WindowConfig(context=16.0, stride=0.1, readout="last")
 DEFAULT_DELAYS = (1, 2, 3, 4)
@@ -216,8 +216,10 @@ class TuneConfig(_Settings):
     study: str = Field(description="Study id.")
     model: str = Field(description="Model: a known name, a hub id, a local folder, or a run id.")
     subjects: tuple[str, ...] | None = Field(None, description="Subjects tuned on; None: all of the study.")
-    recipe: Literal["lora", "full", "head"] = Field(
-        "lora", description="What is trained: adapters and head, all transformer blocks and head, or head alone."
+    recipe: Literal["lora", "full", "head", "imported"] = Field(
+        "lora",
+        description="What is trained: adapters and head (lora), all transformer blocks and head (full), or head alone "
+        "(head); imported: nothing, a model tuned elsewhere is evaluated (`braindash model evaluate`).",
     )
     loss: str = Field(
         "mse",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,23 +11,42 @@ import typer
 from braindash.cli.session import HomeOption, JsonOption, Session, plain, table
 from braindash.cli.tuning import RunArgument, finish
 from braindash.errors import BraindashError
-from braindash.jobs.words import duration
+from braindash.jobs.words import duration, size
 
 if TYPE_CHECKING:
     from braindash.runs.run import Run
 
 app = typer.Typer(help="List, follow, stop, resume and delete runs.", rich_markup_mode=None)
 
+OneRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id.", show_default=False)]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", metavar="GROUP", help="All runs of this group, in place of one.")
+]
 LATEST_HELP = "The run's id; by default the newest that is at work, else the newest."
 
 
 @app.command("list")
-def list_(ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List all runs, newest first."""
+def list_(
+    ctx: typer.Context,
+    group: Annotated[str | None, typer.Option("--group", metavar="GROUP", help="Only the runs of this group.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List all runs, newest first; a group is one line."""
+    from braindash.cli.groups import list_line
+    from braindash.runs.groups import by_group, group_rows
+
     session = Session(ctx, home, as_json)
-    found = session.store.list()
+    found = session.store.list() if group is None else group_rows(session.store, group)
+    groups = by_group(found) if group is None else {}
     rows = []
     for r in found:
+        if r.group in groups:
+            if r.group:
+                rows.append(list_line(r.group, groups.pop(r.group)))
+            continue
+        if r.group and group is None:  # told with its group
+            continue
         progress = f"{r.stage} {100 * r.fraction:.0f} %" if r.state == "running" and r.fraction is not None else ""
         rows.append(
             [
@@ -46,6 +66,25 @@ def list_(ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = Fal
         {"home": str(session.home.path), "runs": [r.as_dict() for r in found]},
         *(table(headings, rows) if found else [f"No runs in {session.home.path}."]),
     )
+
+
+@app.command("group")
+def group_(
+    ctx: typer.Context,
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="What the group is called.", show_default=False)],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the settings of a group: validation r over seeds, differences on the test stories.
+
+    The best setting is the one with the highest mean validation r; test stories choose nothing.
+    """
+    from braindash.cli.groups import group_lines, payload
+    from braindash.runs.groups import read_group
+
+    session = Session(ctx, home, as_json)
+    found = read_group(session.store, group)
+    session.emit(payload(found), *group_lines(found))
 
 
 @app.command("show")
@@ -125,17 +164,33 @@ def _latest(session: Session) -> Run:
 @app.command("stop")
 def stop(
     ctx: typer.Context,
-    run: RunArgument,
+    run: OneRun = None,
+    group: GroupOption = None,
     now: Annotated[bool, typer.Option("--now", help="Also send SIGTERM: ends stages that have no steps.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a run to write a checkpoint and stop."""
+    """Ask a run, or all runs of a group, to write a checkpoint and stop."""
+    from braindash.jobs.groups import stop_group
     from braindash.jobs.launch import stop as ask
+    from braindash.runs.groups import group_rows
 
     session = Session(ctx, home, as_json)
-    found = session.store.get(run)
+    if group is not None:
+        _not_both(run, group)
+        asked = stop_group(session.store, group_rows(session.store, group), now=now)
+        if wait:
+            for run_id in asked:
+                session.store.get(run_id).wait()
+        rows = group_rows(session.store, group)
+        session.emit(
+            {"group": group, "runs": [{"run": r.id, "status": r.state} for r in rows], "asked": asked},
+            f"Asked {len(asked)} of {len(rows)} runs to stop.",
+            f"Go on with: braindash runs resume --group {shlex.quote(plain(group))}",
+        )
+        return
+    found = session.store.get(_given(run))
     status = ask(found, now=now)
     if wait:
         status = found.wait()
@@ -149,17 +204,35 @@ def stop(
 @app.command("resume")
 def resume(
     ctx: typer.Context,
-    run: RunArgument,
+    run: OneRun = None,
+    group: GroupOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a stopped, interrupted or failed run from its last whole checkpoint."""
+    """Go on with a stopped, interrupted or failed run, or all those of a group, from the last whole checkpoint."""
+    from braindash.cli import groups
     from braindash.cli.progress import follow
+    from braindash.jobs.groups import resume_group
     from braindash.jobs.launch import resume as go_on
+    from braindash.runs.groups import group_rows
 
     session = Session(ctx, home, as_json)
-    found = session.store.get(run)
+    if group is not None:
+        _not_both(run, group)
+        gone_on = resume_group(session.store, group_rows(session.store, group))
+        if not gone_on:
+            raise BraindashError(
+                f"No run of group {group!r} is stopped, interrupted or failed.", "There is nothing to resume."
+            )
+        session.tell(f"{len(gone_on)} runs go on. Ctrl-C ends the watching, not the runs.")
+        if detach:
+            session.emit({"group": group, "runs": gone_on, "status": "queued"}, *gone_on)
+            return
+        groups.follow(session.store, group_rows(session.store, group))
+        groups.finish(session, group)
+        return
+    found = session.store.get(_given(run))
     go_on(found)
     if detach:
         session.emit({"run": found.id, "status": "queued"}, found.id)
@@ -172,20 +245,43 @@ def resume(
 @app.command("delete")
 def delete(
     ctx: typer.Context,
-    run: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids of runs.", show_default=False)],
+    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Ids of runs.", show_default=False)] = None,
+    group: GroupOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete runs with their weights and results; refused while one is at work."""
+    """Delete runs, or all runs of a group, with their weights and results; refused while one is at work."""
+    from braindash.jobs.groups import delete_group
+    from braindash.runs.groups import group_rows
+
     session = Session(ctx, home, as_json)
     store = session.store
-    found = [store.get(r) for r in dict.fromkeys(run)]
+    if group is not None:
+        _not_both(run, group)
+        rows = group_rows(store, group)
+        if not yes and session.interactive:
+            typer.confirm(f"Delete the {len(rows)} runs of group {plain(group)} for good?", abort=True, err=True)
+        deleted = delete_group(store, rows)
+        session.emit({"group": group, "deleted": deleted}, *(f"Deleted {r}." for r in deleted))
+        return
+    found = [store.get(r) for r in dict.fromkeys(run or [_given(None)])]
     if not yes and session.interactive:
         typer.confirm(f"Delete {', '.join(r.id for r in found)} for good?", abort=True, err=True)
     for r in found:
         store.delete(r.id)
     session.emit({"deleted": [r.id for r in found]}, *(f"Deleted {r.id}." for r in found))
+
+
+def _given(run: str | None) -> str:
+    if run is None:
+        raise BraindashError("No run is named.", "Give a run's id, or --group GROUP.")
+    return run
+
+
+def _not_both(run: str | list[str] | None, group: str) -> None:
+    if run:
+        raise BraindashError(f"Both a run and the group {group!r} are named.", "Give one of them.")
 
 
 def _when(seconds: float) -> str:

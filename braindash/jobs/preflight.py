@@ -115,6 +115,11 @@ def preflight(config: TuneConfig, home: Home, timed: bool = True) -> Preflight:
 
         get_loss(config.loss)
     with _noting(found):
+        if config.recipe == "imported":
+            raise BraindashError(
+                "The recipe imported trains nothing.",
+                "Choose lora, full or head; for a model tuned elsewhere: braindash model evaluate REF --study ID.",
+            )
         study = _open_study(config, home)
     with _noting(found):
         info = _describe(config, home)

@@ -1,19 +1,23 @@
 """What a tuned model has seen, and the refusal to test it on that.
 
 A story is known by its recording, not only by its name: the same audio added as another
-study, or under another name, is still the story that the model was tuned on.
+study, or under another name, is still the story that the model was tuned on. Of a model tuned
+elsewhere, a story without a recording's hash is known by its name in any study.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from braindash.config import Home
 from braindash.errors import BraindashError, LeakageError
+from braindash.speech.references import TUNED_FILE
+from braindash.speech.seen import ELSEWHERE, SEEN_FILE, SeenFile, read_seen
 
 if TYPE_CHECKING:
     from braindash.studies.base import Study
@@ -27,6 +31,20 @@ class Seen:
     study: str
     stories: tuple[str, ...]
     audio: dict[str, str]  # story -> hash of its recording; {} where it was not recorded
+    by_name: bool = False  # tuned elsewhere: its study may go by another name here
+    knowledge: str = "listed"  # listed, none (stated by hand: it has seen nothing), unknown
+
+    def leaked(self, study: Study, recordings: Callable[[], dict[str, str]]) -> set[str]:
+        """Return the test stories of ``study`` that are among these."""
+        tests = set(study.split.test)
+        found = set(self.stories) & tests if self.study == study.id else set()
+        if self.by_name:
+            found |= {s for s in self.stories if s not in self.audio} & tests
+        if self.audio:
+            known = set(self.audio.values())
+            # a story that is a segment of a recording is known by the hash of the whole, too
+            found |= {s for s, key in recordings().items() if key in known or key.partition("[")[0] in known}
+        return found
 
 
 def stories_seen(ref: str, home: Home) -> list[Seen]:
@@ -35,18 +53,22 @@ def stories_seen(ref: str, home: Home) -> list[Seen]:
     Parameters
     ----------
     ref : str
-        A run id, a run's folder or a model folder; anything else has seen nothing that
-        braindash knows of.
+        A run id, a run's folder, a model of the home or a model folder; anything else has seen
+        nothing that braindash knows of.
     """
     seen: list[Seen] = []
     visited: set[Path] = set()
     while (card := _card(ref, home)) is not None and card not in visited:
         visited.add(card)
         try:
+            if card.name == SEEN_FILE:  # a model folder with whole weights, used where it lies
+                seen.append(_stated(ref, read_seen(card)))
+                break
             about = json.loads(card.read_text(encoding="utf-8"))
-            stories = tuple(s for part in (about.get("stories") or {}).values() for s in part)
-            seen.append(Seen(ref, str(about.get("study", "")), stories, dict(about.get("audio") or {})))
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+            seen.append(_seen(ref, about))
+            # what its bases saw, written down when it was shared: they need not be here
+            seen += [_inherited(entry) for entry in about.get("inherited") or ()]
+        except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
             raise BraindashError(
                 f"What the model {ref} has seen cannot be read from {card} ({error}).",
                 "Restore the file: without it, testing the model could use a story that it was tuned on.",
@@ -55,30 +77,72 @@ def stories_seen(ref: str, home: Home) -> list[Seen]:
     return seen
 
 
+def _seen(ref: str, about: dict[str, Any]) -> Seen:
+    stories = tuple(s for part in (about.get("stories") or {}).values() for s in part)
+    knowledge = str(about.get("seen", "listed"))
+    elsewhere = about.get("origin") == ELSEWHERE
+    return Seen(ref, str(about.get("study", "")), stories, dict(about.get("audio") or {}), elsewhere, knowledge)
+
+
+def _stated(ref: str, file: SeenFile) -> Seen:
+    return Seen(ref, file.study, file.all_stories, dict(file.audio), by_name=True)
+
+
+def _inherited(entry: dict[str, Any]) -> Seen:
+    return Seen(
+        str(entry["model"]),
+        str(entry["study"]),
+        tuple(map(str, entry["stories"])),
+        {str(k): str(v) for k, v in entry["audio"].items()},
+        bool(entry.get("by_name")),
+        str(entry.get("knowledge", "listed")),
+    )
+
+
 def refuse_leaks(study: Study, refs: Iterable[str], home: Home) -> None:
     """Raise LeakageError, naming the stories, if a model has seen what ``study`` tests on.
+
+    A model of which nobody said what it saw is refused as well.
 
     Parameters
     ----------
     study : Study
     refs : model references, as for `braindash.open_model`
     """
-    tests = study.split.test
-    recordings: dict[str, str] | None = None
+    recordings = functools.cache(lambda: _recordings(study))
     for ref in refs:
         for seen in stories_seen(ref, home):
-            leaked = set(seen.stories) & set(tests) if seen.study == study.id else set()
-            if seen.audio:
-                if recordings is None:
-                    recordings = _recordings(study)
-                known = set(seen.audio.values())
-                leaked |= {story for story, key in recordings.items() if key in known}
-            if leaked:
+            if seen.knowledge == "unknown":
+                raise LeakageError(
+                    f"Which stories the model {seen.model} has seen is not known, so none may be tested on.",
+                    f"Say it: braindash model add {seen.model} --seen FILE (docs/sharing.md), "
+                    "or --seen none if it has seen no story of yours.",
+                )
+            if leaked := seen.leaked(study, recordings):
                 raise LeakageError(
                     f"The model {ref} was tuned or chosen on {', '.join(sorted(leaked))}, "
                     f"which study {study.id!r} tests on.",
                     "Test on other stories, or start from a model that has not heard them.",
                 )
+
+
+def seen_caveats(refs: Iterable[str], home: Home) -> list[str]:
+    """Return what readers of results must know: what a model saw was stated by hand, not recorded here."""
+    said = []
+    for ref in refs:
+        for seen in stories_seen(ref, home):
+            if seen.knowledge == "none":
+                said.append(
+                    f"The model {seen.model} was tuned elsewhere. That it has seen none of these stories was stated "
+                    "by whoever added it; braindash cannot check it."
+                )
+            elif seen.by_name:
+                how = "recordings" if set(seen.stories) <= set(seen.audio) else "names"
+                said.append(
+                    f"The model {seen.model} was tuned elsewhere. The {len(seen.stories)} stories that it saw are "
+                    f"those that its file lists, compared by their {how}."
+                )
+    return list(dict.fromkeys(said))
 
 
 def _recordings(study: Study) -> dict[str, str]:
@@ -90,8 +154,9 @@ def _recordings(study: Study) -> dict[str, str]:
 def _card(ref: str, home: Home) -> Path | None:
     if not ref:
         return None
-    for folder in (home.runs / ref / "model", Path(ref) / "model", Path(ref)):
-        card = folder / "braindash_model.json"
-        if card.is_file():
-            return card.resolve()
+    path = Path(ref).expanduser()
+    for folder in (home.runs / ref / "model", home.models / ref, path / "model", path):
+        for name in (TUNED_FILE, SEEN_FILE):
+            if (folder / name).is_file():
+                return (folder / name).resolve()
     return None

@@ -67,7 +67,7 @@ def find_model(ref: str, home: Home) -> Found:
         if (home.runs / ref).is_dir():
             return _tuned(home.runs / ref)
         if (home.models / ref).is_dir():
-            return _local(home.models / ref)
+            return _tuned(home.models / ref) if is_tuned(home.models / ref) else _local(home.models / ref)
     path = Path(ref).expanduser()
     if path.is_dir():
         return _tuned(path) if is_tuned(path) else _local(path)
@@ -97,6 +97,11 @@ def _is_plain(ref: str) -> bool:
 
 
 def _local(folder: Path) -> Found:
+    if (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
+        raise BraindashError(
+            f"{folder} holds adapters that were tuned elsewhere; what they saw is not known here.",
+            f"Add it first: braindash model add {folder} --base REF --seen FILE (docs/sharing.md).",
+        )
     return Found(folder.name, folder, f"the folder {folder}", read_licence(folder))
 
 
@@ -107,7 +112,8 @@ def _tuned(folder: Path) -> Found:
             f"Run {folder.name!r} has no tuned model.", "Wait until it is done, resume it, or name another run."
         )
     run = folder if inner != folder else (folder.parent if folder.name == "model" else folder)
-    return Found(run.name, inner, f"tuned by the run {run.name}", "", tuned=inner)
+    made = f"a tuned model in {folder}" if run == inner else f"tuned by the run {run.name}"
+    return Found(run.name, inner, made, "", tuned=inner)
 
 
 def _hub(ref: str, home: Home) -> Found:

@@ -113,7 +113,7 @@ def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
         setting.path[-1],
         setting.title,
         options,
-        default=begin if begin in options else OWN_LOSS,
+        default=begin if begin in options else OWN_LOSS if setting.dotted == "loss" else setting.default,
         names=lambda c: names.choice(setting.path[-1], c),
         persist=True,
     )

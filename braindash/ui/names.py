@@ -24,6 +24,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "lora": "LoRA and head",
         "head": "Head only",
         "full": "Full",
+        "imported": "Tuned elsewhere",
     },
     "loss": {
         "mse": "Mean squared error",

@@ -197,7 +197,8 @@ def _kind(annotation: Any) -> tuple[Kind, bool, tuple[str, ...]]:
         optional = len(inner) < len(get_args(annotation))
         annotation = inner[0]
     if get_origin(annotation) is Literal:
-        return "choice", optional, tuple(str(a) for a in get_args(annotation))
+        # "imported" is what a run of a model tuned elsewhere has: nothing that a form could start
+        return "choice", optional, tuple(str(a) for a in get_args(annotation) if a != "imported")
     if get_origin(annotation) is tuple:
         item = get_args(annotation)[0]
         if get_origin(item) is Literal:
