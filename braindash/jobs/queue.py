@@ -8,6 +8,7 @@ served; a ticket whose process is gone does not count.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import time
@@ -32,10 +33,13 @@ class DeviceQueue:
     home : Home
     device : str
         "cpu", "cuda:0", …
+        In a job of Slurm the line is that job's own: Slurm has shared out the devices.
     """
 
     def __init__(self, home: Home, device: str) -> None:
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{socket.gethostname()}-{device}")
+        # in a job of Slurm, the devices are the job's own, and their numbers start anew in each
+        job = f"-slurm-{number}" if (number := os.environ.get("SLURM_JOB_ID")) else ""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{socket.gethostname()}-{device}{job}")
         self.device = device
         self.folder = home.path / "locks"
         self.lock_path = self.folder / f"{name}.lock"

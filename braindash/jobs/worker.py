@@ -1,7 +1,9 @@
 """The process that works one run: ``python -m braindash.jobs.worker RUN_PATH``.
 
 Prepares, tunes, evaluates; says what it does in status.json and metrics.jsonl; stops at
-the next step when asked (a file named ``stop``, SIGTERM), with a checkpoint written.
+the next step when asked (a file named ``stop``, SIGTERM), with a checkpoint written. In a
+job of Slurm, SIGTERM and SIGUSR2 without that file mean that the cluster wants its nodes
+back: the run is then *queued* again.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class Worker:
         self._asked = threading.Event()
         self._patient = False  # True where the engine itself polls for a stop between steps
         self._over = False  # True when only the last words are left to write
+        self._in_job = bool(run.read_status().job) and "SLURM_JOB_ID" in os.environ
+        self._taken_back = False  # True when Slurm asked, not the user
 
     def work(self) -> Status:
         """Work the run to its end, whatever that is, and return the status that was written."""
@@ -58,7 +62,7 @@ class Worker:
                 self._work(report)
                 ending: dict[str, Any] = {"state": "done", "fraction": 1.0, "message": ""}
             except Stopped:
-                ending = {"state": "stopped", "message": "Stopped as asked. Resume goes on from the last checkpoint."}
+                ending = self._stopped()
             except BraindashError as error:
                 log.error("%s", error)
                 ending = _failed(error.what, error.remedy, "user")
@@ -66,10 +70,15 @@ class Worker:
                 log.exception("The worker failed")
                 ending = explain(error)
             self._over = True
-            report.flush(**ending, eta_s=None, ended=time.time())
+            report.flush(**{"eta_s": None, "ended": time.time(), **ending})
         self.run.stop_path.unlink(missing_ok=True)
         log.info("ended: %s", ending["state"])
         return self.run.read_status()
+
+    def _stopped(self) -> dict[str, Any]:
+        if self._taken_back and not self.run.stop_path.exists():
+            return {"state": "queued", "message": "Slurm took the job back, with a checkpoint written.", "ended": None}
+        return {"state": "stopped", "message": "Stopped as asked. Resume goes on from the last checkpoint."}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -91,7 +100,8 @@ class Worker:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR2] if self._in_job else [])]
+        before = {s: signal.signal(s, self._on_signal) for s in numbers}
         try:
             yield
         finally:
@@ -101,6 +111,10 @@ class Worker:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self._asked.is_set()
         self._asked.set()
+        if self._in_job:
+            self._taken_back = True
+            if again:  # Slurm repeats itself; a worker that takes too long it kills by itself
+                return
         if not self._over and (again or not self._patient):
             raise Stopped
 
