@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -77,9 +78,12 @@ class SpeechModel(ABC):
     layers_key: ClassVar[str] = "num_hidden_layers"  # where config.json says how many blocks there are
     needs_preprocessor: ClassVar[bool] = True  # whether a missing preprocessor_config.json leaves something open
     normalises: ClassVar[bool] = True  # what do_normalize is when that file does not say
+    # parameters of a block that have no gradient by construction, by the end of their names: why
+    never_trained: ClassVar[dict[str, str]] = {}
     sample_rate: int = SAMPLE_RATE
     frame_period: float
     ref: str = ""  # what opens it again: the name that open_model was given, a folder's absolute path
+    folder: Path | None = None  # of the pretrained checkpoint; of a tuned model's base
     min_samples: int  # shortest waveform that gives a frame
     max_samples: int | None = None  # longest waveform the model can take
 
@@ -229,6 +233,44 @@ class SpeechModel(ABC):
             if k in wanted:
                 states[k] = h[0].float().cpu().numpy()
         return np.stack([states[k] for k in wanted])
+
+    @abstractmethod
+    def block_path(self, i: int) -> str:
+        """Return the path of block ``i`` inside ``encoder``."""
+
+    @property
+    def norm_path(self) -> str:
+        """The path of the norm that `finish` applies; "" where there is none."""
+        return ""
+
+    def trainable(self, first: int, layer: int) -> dict[str, torch.nn.Parameter]:
+        """Return the parameters between what enters block ``first`` and layer ``layer``, by name inside ``encoder``.
+
+        Those of the blocks, and of the final norm where the layer is the last; without
+        `never_trained`. Nothing below block 0 is among them.
+        """
+        paths = [self.block_path(i) for i in range(first, layer)]
+        if self.norm_path and layer == self.n_layers:
+            paths.append(self.norm_path)
+        within = tuple(f"{path}." for path in paths)
+        return {
+            name: p
+            for name, p in self.encoder.named_parameters()
+            if name.startswith(within) and not name.endswith(tuple(self.never_trained))
+        }
+
+    def shift_of(self, layer: int) -> str:
+        """Return the parameter that does no more than add a constant to layer ``layer``; "" where there is none.
+
+        A loss that ignores offsets over time gives it no gradient.
+        """
+        norm = self.norm_path if layer == self.n_layers else ""
+        name = f"{norm or self.last_linear(layer - 1)}.bias"
+        return name if name in dict(self.encoder.named_parameters()) else ""
+
+    def last_linear(self, i: int) -> str:
+        """Return the path of the module whose output is added, or put out, last in block ``i``."""
+        return self.linear_targets(i)["fc2"]
 
     @abstractmethod
     def linear_targets(self, i: int) -> dict[str, str]:

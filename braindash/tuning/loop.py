@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from braindash.config import OptimiserConfig, TuneConfig
+from braindash.config import TuneConfig
 from braindash.errors import BraindashError
 from braindash.tuning import checks
 from braindash.tuning.checkpoints import Checkpoint, write_checkpoint
 from braindash.tuning.data import TuningData
 from braindash.tuning.network import Network, Part
+from braindash.tuning.optimiser import make_optimiser
 from braindash.tuning.position import Keeper, Position, restore, trained_tensors
 from braindash.tuning.schedule import Item, count_steps, epoch_items, epoch_steps, item_seed, rate, warmup_of
 from braindash.tuning.stories import Stories
@@ -174,7 +175,7 @@ def add_gradients(session: Session, module: Any, items: list[Item], step: int) -
     total = 0.0
     for place, item in enumerate(items):
         torch.manual_seed(item_seed(session.config.seed, step, place))
-        batch = session.stories.step(item, session.network, session.accelerator.device)
+        batch = session.network.batch(session.stories, item, session.accelerator.device)
         loss = module(batch) / len(items)
         value = float(loss.detach())
         checks.check_loss(value, step)
@@ -222,6 +223,10 @@ def validate(session: Session, keeper: Keeper, at: Position, epoch: int) -> None
 def validation_loss(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> float:
     """Return the loss of the head being trained, averaged over validation stories and their subjects."""
     data, device = session.data, session.accelerator.device
+    with session.accelerator.autocast():
+        own = session.network.own_validation_loss(session.stories)
+    if own is not None:
+        return own
     losses = []
     with torch.no_grad():
         for story in data.validation_stories:
@@ -266,25 +271,3 @@ def choose_by(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> Sc
 def out_of_patience(at: Position, patience: int | None) -> bool:
     """Return whether ``patience`` epochs have passed since the best one."""
     return patience is not None and at.best_epoch > 0 and at.epoch - 1 - at.best_epoch >= patience
-
-
-def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """Return AdamW with a peak learning rate for the speech model and one for the head.
-
-    Raises
-    ------
-    BraindashError
-        If nothing would be trained.
-    """
-    adapters = [p for _, p in network.adapters()]
-    if config.head_lr == 0:
-        network.head.requires_grad_(False)
-    head = [p for p in network.head.parameters() if p.requires_grad]
-    groups = [
-        {"params": params, "lr": peak, "peak": peak}
-        for params, peak in ((adapters, config.lr), (head, config.head_lr))
-        if params
-    ]
-    if not groups:
-        raise BraindashError("Nothing would be trained: the recipe is head and head_lr is 0.", "Set head_lr above 0.")
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)

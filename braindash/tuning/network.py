@@ -146,6 +146,11 @@ class Network(nn.Module):
         """Whether no block is tuned, so that the layer never changes."""
         return self.first_block == self.layer
 
+    @property
+    def ignores_offsets(self) -> bool:
+        """Whether the loss stays as it is when a constant is added to a target over time."""
+        return bool(getattr(self._loss, "ignores_offsets", False))
+
     def set_training(self, on: bool) -> None:
         """Switch the recipe's own dropout; every dropout of the pretrained model stays off."""
         self.encoder.eval()

@@ -102,6 +102,9 @@ class Loudness(SpeechModel):
     def block(self, i: int, state: State) -> State:
         raise AssertionError("there is no block")
 
+    def block_path(self, i: int) -> str:
+        raise AssertionError("there is no block")
+
     def linear_targets(self, i: int) -> dict[str, str]:
         return {}
 

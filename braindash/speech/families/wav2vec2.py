@@ -30,6 +30,10 @@ class Wav2Vec2(SpeechModel):
         "layer_weights",
     )
 
+    never_trained: ClassVar[dict[str, str]] = {
+        "attention.k_proj.bias": "it adds the same to a query's score of every key, which the softmax takes out",
+    }
+
     def __init__(self, encoder: torch.nn.Module, preprocessing: Preprocessing, **about: Any) -> None:
         super().__init__(encoder, preprocessing, **about)
         _, self.min_samples, hop = conv_frames(0, self.config.conv_kernel, self.config.conv_stride)
@@ -47,10 +51,21 @@ class Wav2Vec2(SpeechModel):
         return torch.from_numpy(normalise_waves(waves) if self.preprocessing.do_normalize else waves)
 
     def front(self, batch: torch.Tensor) -> State:
+        return self.enter(self.project(batch)[0])
+
+    def project(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the convolutions' output projected to the model's width, and as it was before the projection.
+
+        The second is what pretraining predicts where the first was masked: (batch, n_frames, ·) both.
+        """
         model: Any = self.encoder
         features = model.feature_extractor(batch.to(self.device)).transpose(1, 2)
         projected = model.feature_projection(features)
-        h = projected[0] if isinstance(projected, tuple) else projected
+        return projected if isinstance(projected, tuple) else (projected, features)
+
+    def enter(self, h: torch.Tensor) -> State:
+        """Return the state that enters block 0 from `project`'s frames: positions added, and the first norm."""
+        model: Any = self.encoder
         h = h + model.encoder.pos_conv_embed(h)
         if not self._norm_first:
             h = model.encoder.layer_norm(h)
@@ -64,8 +79,18 @@ class Wav2Vec2(SpeechModel):
         model: Any = self.encoder
         return model.encoder.layer_norm(state.h) if self._norm_first else state.h
 
+    def block_path(self, i: int) -> str:
+        return f"encoder.layers.{i}"
+
+    @property
+    def norm_path(self) -> str:
+        return "encoder.layer_norm" if self._norm_first else ""
+
+    def last_linear(self, i: int) -> str:
+        return super().last_linear(i) if self._norm_first else f"{self.block_path(i)}.final_layer_norm"
+
     def linear_targets(self, i: int) -> dict[str, str]:
-        block = f"encoder.layers.{i}"
+        block = self.block_path(i)
         return {
             "q": f"{block}.attention.q_proj",
             "k": f"{block}.attention.k_proj",

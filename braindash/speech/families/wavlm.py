@@ -7,7 +7,7 @@ The gated relative position bias is that of Chen et al. 2022 (WavLM, section III
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -23,6 +23,10 @@ class WavLM(Wav2Vec2):
     prefixes = ("wavlm.",)
     heads = ("lm_head.", "quantizer.", "project_q.", "project_hid.", "projector.", "classifier.", "layer_weights")
     attention = "eager"  # transformers has no other; ours is below
+    never_trained: ClassVar[dict[str, str]] = {
+        **Wav2Vec2.never_trained,
+        "attention.rel_attn_embed.weight": "the bias of relative positions enters block 0 with the front end's output",
+    }
 
     def front(self, batch: torch.Tensor) -> State:
         state = super().front(batch)

@@ -64,8 +64,15 @@ class Whisper(SpeechModel):
         encoder: Any = self.encoder
         return encoder.layer_norm(state.h)
 
+    def block_path(self, i: int) -> str:
+        return f"layers.{i}"
+
+    @property
+    def norm_path(self) -> str:
+        return "layer_norm"
+
     def linear_targets(self, i: int) -> dict[str, str]:
-        block = f"layers.{i}"
+        block = self.block_path(i)
         return {
             "q": f"{block}.self_attn.q_proj",
             "k": f"{block}.self_attn.k_proj",

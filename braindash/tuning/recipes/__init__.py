@@ -62,6 +62,7 @@ def register(name: str, where: str) -> None:
 
 
 register("lora", "braindash.tuning.recipes.lora:prepared")
+register("full", "braindash.tuning.recipes.full:prepared")
 register("head", "braindash.tuning.recipes.head:prepared")
 
 
