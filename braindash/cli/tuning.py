@@ -13,7 +13,7 @@ from braindash.errors import BraindashError, closest
 from braindash.jobs.words import duration
 
 if TYPE_CHECKING:
-    from braindash.config import TuneConfig
+    from braindash.config import ExecutorConfig, TuneConfig
     from braindash.runs.run import Run
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
@@ -32,8 +32,45 @@ def config_from(params: Mapping[str, Any]) -> TuneConfig:
     from braindash.jobs.command import NAMED, build_config
 
     return build_config(
-        file=params.get("config"), named={k: params.get(k) for k in NAMED}, settings=params.get("settings") or ()
+        preset=params.get("preset"),
+        file=params.get("config"),
+        named={k: params.get(k) for k in NAMED},
+        settings=params.get("settings") or (),
     )
+
+
+SLURM_ONLY = ("partition", "time", "gpus", "cpus", "memory", "account", "parallel")
+
+
+def executor_from(params: Mapping[str, Any]) -> ExecutorConfig:
+    """Build what says where runs run from the parsed parameters of `tune`."""
+    from braindash.config import ExecutorConfig, validate
+
+    given = {k: params.get(k) for k in ("executor", "processes", *SLURM_ONLY) if params.get(k) is not None}
+    meant = [k for k in SLURM_ONLY if k in given]
+    if meant and given.get("executor", "local") == "local":
+        raise BraindashError(
+            f"--{meant[0]} is for Slurm jobs, and the executor is local.", "Add --executor slurm, or leave it out."
+        )
+    if "time" in given:
+        given["time"] = minutes(str(given["time"]))
+    if "memory" in given:
+        given["memory_gb"] = given.pop("memory")
+    return validate(ExecutorConfig, given, "the executor")
+
+
+def minutes(text: str) -> int:
+    """Return the minutes that ``90``, ``8:30:00`` or ``1-12:00:00`` (days, hours, minutes, seconds) says."""
+    days, dash, rest = text.rpartition("-")
+    parts = rest.split(":")
+    if not all(p.isdigit() for p in (*parts, *([days] if dash else []))) or len(parts) > 3 or (dash and len(parts) < 2):
+        raise BraindashError(
+            f"--time {text!r} is not a time.", "Give minutes, or hours as 8:00:00, or days as 1-12:00:00."
+        )
+    if len(parts) == 1:
+        return int(parts[0])
+    hours, mins, *seconds = map(int, parts)
+    return 60 * (24 * int(days or 0) + hours) + mins + (1 if seconds and seconds[0] else 0)
 
 
 def demo(
@@ -69,22 +106,67 @@ def tune(
     model: Annotated[
         str | None, typer.Option("--model", metavar="ID", help="Known name, hub id, folder, or a run's id.")
     ] = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="lora or head.")] = None,
-    loss: Annotated[str | None, typer.Option("--loss", help="mse or spatial.")] = None,
-    control: Annotated[str | None, typer.Option("--control", help="none or block-permuted.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME", help="Settings of a published study; files and options override them."
+        ),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="lora, full or head.")] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="mse, spatial, temporal, huber, cosine, or a sum: spatial+0.5*mse.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option("--control", help="Make the run a control, such as block-permuted.")
+    ] = None,
     subjects: Annotated[str | None, typer.Option("--subjects", metavar="A,B", help="Subjects; all by default.")] = None,
     rois: Annotated[
         str | None, typer.Option("--rois", metavar="A,B", help="Regions tuned on; every target by default.")
     ] = None,
+    hemi: Annotated[str | None, typer.Option("--hemi", help="Hemisphere tuned on: both, left or right.")] = None,
+    mask: Annotated[
+        str | None, typer.Option("--mask", metavar="FILE", help="Targets tuned on: one value each, 0 is left out.")
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", metavar="K", help="Hidden state that feeds the head; the last by default.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="A label of your own.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="A label of your own; also what a group is called.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="A YAML file, such as a run's config.yaml.")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. lora.rank=4; may be repeated."),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", metavar="NAME=A,B", help="Values to try, e.g. rank=4,8; several: every combination."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs of each setting, seed by seed.")] = 1,
+    controls: Annotated[
+        str | None,
+        typer.Option("--controls", metavar="A,B", help="Matched controls to launch with it; all: every one."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Launch more than 200 runs.")] = False,
+    executor: Annotated[str | None, typer.Option("--executor", help="local (the default) or slurm.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", metavar="N", help="Processes that share a step's stories, one a device."),
+    ] = None,
+    partition: Annotated[str | None, typer.Option("--partition", help="Slurm: partition.")] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", metavar="TIME", help="Slurm: minutes, 8:00:00 or 1-12:00:00; a day.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", metavar="N", help="Slurm: GPUs of a job; 0.")] = None,
+    cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", help="Slurm: CPU cores of a job; 2.")] = None,
+    memory: Annotated[float | None, typer.Option("--memory", metavar="GB", help="Slurm: memory of a job; 16.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Slurm: account.")] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", metavar="N", help="Slurm: most jobs of a group at a time; 16.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate time and memory, start nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on by itself.")] = False,
@@ -94,7 +176,10 @@ def tune(
     """Fine-tune a model on brain responses.
 
     The run is a process of its own: it outlives this one.
+
+    With --grid, --seeds or --controls: a group of runs, listed as one.
     """
+    from braindash.cli import groups
     from braindash.cli.progress import follow
     from braindash.jobs.command import command_for
     from braindash.jobs.launch import launch, stop
@@ -102,7 +187,11 @@ def tune(
     from braindash.runs.provenance import collect
 
     session = Session(ctx, home, as_json)
-    chosen = config_from(ctx.params)
+    chosen, where = config_from(ctx.params), executor_from(ctx.params)
+    if grid or seeds > 1 or controls is not None:
+        planned = groups.plan(session, chosen, grid or (), seeds, controls)
+        groups.launch(session, planned, where, dry_run=dry_run, detach=detach, yes=yes)
+        return
     found = preflight(chosen, session.home, timed=dry_run)
     if dry_run:
         session.emit(found.model_dump(mode="json"), *found.lines())
@@ -112,7 +201,7 @@ def tune(
     if found.problems:
         raise BraindashError(found.problems[0].what, found.problems[0].remedy)
     run = session.store.create(chosen, provenance=collect(chosen, command_for(chosen)))
-    launch(run)
+    launch(run, executor=where)
     if detach:
         session.emit({"run": run.id, "status": "queued"}, run.id)
         session.tell(f"Follow it with: braindash runs watch {run.id}")

@@ -18,7 +18,9 @@ from braindash.config import TuneConfig, known_keys, validate
 from braindash.errors import BraindashError, closest
 
 # settings with an option of their own on `braindash tune`; all others go through --set
-NAMED = ("study", "model", "recipe", "loss", "control", "subjects", "rois", "seed", "device", "name")
+NAMED = (
+    "study", "model", "recipe", "loss", "control", "subjects", "rois", "hemi", "mask", "layer", "seed", "device", "name"
+)  # fmt: skip
 LISTS = ("subjects", "rois")
 
 
@@ -33,6 +35,10 @@ def command_for(config: TuneConfig, home: Path | None = None) -> str:
     """
     words = ["braindash", "tune"]
     given = _differences(config)
+    preset = _preset_of(config)
+    if preset is not None:
+        given = _differences(config, against=preset)
+        words += ["--preset", config.preset]
     for key in NAMED:
         if key not in given:
             continue
@@ -41,6 +47,8 @@ def command_for(config: TuneConfig, home: Path | None = None) -> str:
             if not _fits_a_list(value):
                 continue
             value = ",".join(value)
+        if value is None:
+            continue
         words += _option(f"--{key}", str(value))
         del given[key]
     for key, value in given.items():
@@ -65,26 +73,46 @@ def _yaml(value: Any) -> str:
     )  # JSON is YAML, but for numbers such as 1e-05: read as text, then float
 
 
-def _differences(config: BaseModel, prefix: str = "") -> dict[str, Any]:
-    """Return ``dotted.key -> value`` of every setting that is not at its default."""
+def _preset_of(config: TuneConfig) -> TuneConfig | None:
+    """Return what the preset that ``config`` names gives alone; None where there is none (any more)."""
+    if not config.preset:
+        return None
+    from braindash.tuning import presets
+
+    try:
+        data = presets.load(config.preset)
+        return validate(TuneConfig, {"study": config.study, "model": config.model, **data, "preset": config.preset})
+    except BraindashError:  # a label only: the settings are then written out
+        return None
+
+
+def _differences(config: BaseModel, prefix: str = "", against: BaseModel | None = None) -> dict[str, Any]:
+    """Return ``dotted.key -> value`` of every setting that is not at its default, or not as in ``against``."""
     found: dict[str, Any] = {}
     dumped = config.model_dump(mode="json")
     for key, field in type(config).model_fields.items():
         value = getattr(config, key)
+        usual = None if against is None else getattr(against, key)
         if isinstance(value, BaseModel):
-            found |= _differences(value, f"{prefix}{key}.")
-        elif field.is_required() or value != field.get_default():
+            found |= _differences(value, f"{prefix}{key}.", usual)
+        elif field.is_required() or value != (field.get_default() if against is None else usual):
             found[prefix + key] = dumped[key]
     return found
 
 
 def build_config(
-    *, file: Path | None = None, named: Mapping[str, Any] | None = None, settings: Sequence[str] = ()
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    named: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
 ) -> TuneConfig:
-    """Build a configuration from a YAML file, the named options and ``KEY=VALUE`` settings, the last winning.
+    """Build a configuration from a preset, a YAML file, the named options and ``KEY=VALUE``; the last wins.
 
     Parameters
     ----------
+    preset : str, optional
+        Settings of a published study (`braindash.tuning.presets`); its name is recorded.
     file : Path, optional
         A configuration file, such as a run's config.yaml.
     named : mapping
@@ -97,7 +125,15 @@ def build_config(
     BraindashError
         For anything that is not a valid configuration, with the key and the value.
     """
-    data: dict[str, Any] = read_config_file(file) if file else {}
+    data: dict[str, Any] = {}
+    if preset is not None:
+        from braindash.tuning import presets
+
+        data = presets.load(preset)
+    if file:
+        _merge(data, read_config_file(file))
+    if preset is not None:
+        data["preset"] = preset
     for key, value in (named or {}).items():
         if value is None:
             continue
@@ -112,17 +148,33 @@ def build_config(
     return validate(TuneConfig, data)
 
 
-def _apply(data: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise BraindashError(f"--set {setting!r} is not KEY=VALUE.", "Write for example --set lora.rank=4.")
+def _merge(data: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Put ``over`` on top of ``data``, section by section."""
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(data.get(key), dict):
+            _merge(data[key], value)
+        else:
+            data[key] = value
+
+
+def parse_value(text: str) -> Any:
+    """Return one value as YAML reads it; what YAML cannot read, and a bare on, off, yes or no, is text."""
     import yaml
 
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        value = text
+        return text
+    # YAML 1.1 takes these words for truth values; settings such as gradient_checkpointing do not
+    return text.strip() if isinstance(value, bool) and text.strip().lower() not in ("true", "false") else value
+
+
+def _apply(data: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise BraindashError(f"--set {setting!r} is not KEY=VALUE.", "Write for example --set lora.rank=4.")
+    value = parse_value(text)
     *sections, last = key.split(".")
     here = data
     for depth, section in enumerate(sections):

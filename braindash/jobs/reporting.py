@@ -74,6 +74,8 @@ class Reporter:
             self._run.keep_metrics(steps=0, epochs_before=0)
         self._run.append_metrics({"time": time.time(), **row})
         changes: dict[str, Any] = {k: int(row[k]) for k in _COUNTS if row.get(k) is not None}
+        if row.get("kind") == "epoch" and row.get("validation_r") is not None:
+            changes |= self._validated(int(row["epoch"]), float(row["validation_r"]), bool(row.get("best")))
         if row.get("kind") == "log":
             changes["message"] = str(row.get("text", ""))
             log.info("%s", changes["message"])
@@ -83,6 +85,12 @@ class Reporter:
             changes |= {"message": "", **self._time_left(int(row["step"]), int(row["n_steps"]))}
         with self._lock:
             self._pending |= changes
+
+    def _validated(self, epoch: int, r: float, best: bool) -> dict[str, Any]:
+        """Return what the status says of an epoch's validation r: that before tuning, and that of the epoch kept."""
+        if epoch == 0:
+            return {"pretrained_r": r}
+        return {"validation_r": r} if best or self._run.config.keep == "last" else {}
 
     def _time_left(self, step: int, n_steps: int) -> dict[str, Any]:
         self._steps.append((time.monotonic(), step))

@@ -54,6 +54,10 @@ class RunRow:
     ended: float | None = None
     has_results: bool = False
     matching_key: str = ""
+    group: str = ""  # the runs that it was launched with
+    seed: int | None = None
+    validation_r: float | None = None  # of the best epoch so far
+    pretrained_r: float | None = None  # the same, before tuning
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -157,6 +161,10 @@ class RunStore:
             ended=status.ended,
             has_results=has_results,
             matching_key=config.matching_key(),
+            group=config.group,
+            seed=config.seed,
+            validation_r=status.validation_r,
+            pretrained_r=status.pretrained_r,
         )
 
     def delete(self, run_id: str) -> None:
