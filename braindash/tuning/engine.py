@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from braindash.tuning.loop import Session
     from braindash.tuning.position import Position
 
-CHECKPOINTS, CACHE, MODEL = "checkpoints", "cache", "model"
+CHECKPOINTS, CACHE, MODEL, TRACKERS = "checkpoints", "cache", "model", "trackers"
+# Settings that the course of training does not depend on: labels, what is written on the way, what follows.
+NOT_TRAINING = frozenset(
+    {"name", "group", "preset", "evaluate", "keep_checkpoints", "checkpoint_steps", "trackers", "device"}
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def tune(
         Changed in place while tuning runs; as it was afterwards.
     config : TuneConfig
     workspace : Path
-        Holds ``checkpoints/``, ``cache/`` while it runs, and at the end ``model/``.
+        Holds ``checkpoints/``, ``cache/`` while it runs, ``trackers/`` where there are any, and at the
+        end ``model/``.
     progress : callable
         Called with rows of kind "step" (step, n_steps, epoch, loss, lr, grad_norm,
         seconds), "epoch" (epoch, train_loss, validation_loss, validation_r, best, …)
@@ -112,10 +117,11 @@ def tune(
     from braindash.tuning.network import Network
     from braindash.tuning.objectives import get_loss
     from braindash.tuning.output import describe_model, save_model
-    from braindash.tuning.position import seeded
+    from braindash.tuning.position import position_of, seeded
     from braindash.tuning.recipes import get_recipe, resolve_layer
     from braindash.tuning.selection import left_out
     from braindash.tuning.stories import Stories
+    from braindash.tuning.trackers import check_trackers, followed
 
     def log(text: str, **more: Any) -> None:
         progress({"kind": "log", "text": text, **more})
@@ -124,6 +130,7 @@ def tune(
     layer = resolve_layer(model, config)
     loss = get_loss(config.loss)
     recipe = get_recipe(config.recipe)
+    check_trackers(config.trackers)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     data = TuningData(study, config)
@@ -142,7 +149,7 @@ def tune(
         checkpoint = read_newest(folder, log)
         check_same_run(checkpoint, identity)
     else:
-        for old in (folder, workspace / MODEL):
+        for old in (folder, workspace / MODEL, workspace / TRACKERS):
             shutil.rmtree(old, ignore_errors=True)
 
     home = model.device
@@ -153,9 +160,12 @@ def tune(
             head = build_head(config.head, model.width, data.n_targets, config.delays, study.tr, study.signal)
             network = Network(model, prepared, layer, head, loss).to(accelerator.device)
             stories = Stories(model, data, config, prepared.first_block, workspace / CACHE)
-            session = loop.Session(network, stories, data, config, accelerator, folder, identity, progress, should_stop)
-            log(describe(session, precision))
-            position, stopped = run(session, checkpoint, resume, log)
+            names = config.trackers if accelerator.is_main_process else ()
+            at = position_of(checkpoint) if checkpoint else None
+            with followed(names, workspace / TRACKERS, at, about["config"], progress) as told:
+                session = loop.Session(network, stories, data, config, accelerator, folder, identity, told, should_stop)
+                log(describe(session, precision))
+                position, stopped = run(session, checkpoint, resume, log)
             pretrained = position.epochs[0]["validation_r"] if position.epochs else None
             model_dir = None
             if not stopped:
@@ -301,5 +311,5 @@ def check_same_run(checkpoint: Checkpoint | None, identity: dict[str, Any]) -> N
 
 def digest(about: dict[str, Any]) -> str:
     """Return a hash of what decides the course of training; labels and what follows tuning are left out."""
-    config = {k: v for k, v in about["config"].items() if k not in {"name", "evaluate", "keep_checkpoints", "device"}}
+    config = {k: v for k, v in about["config"].items() if k not in NOT_TRAINING}
     return hashlib.sha256(json.dumps({**about, "config": config}, sort_keys=True).encode()).hexdigest()

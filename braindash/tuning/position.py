@@ -155,7 +155,7 @@ class Keeper:
 
 def restore(checkpoint: Checkpoint, network: Network, optimiser: Any) -> Position:
     """Put a checkpoint's weights, optimiser and random states back, and return its position."""
-    tensors, state = checkpoint.tensors, checkpoint.state
+    tensors = checkpoint.tensors
     load_trained(network, tensors)
     whole = optimiser.state_dict()
     whole["state"] = {}
@@ -164,8 +164,13 @@ def restore(checkpoint: Checkpoint, network: Network, optimiser: Any) -> Positio
             _, index, key = name.split(".", 2)
             whole["state"].setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(whole)
-    set_random_states(tensors, state["random"], network.head.mean.device)
-    return Position(**{f.name: state[f.name] for f in fields(Position)})
+    set_random_states(tensors, checkpoint.state["random"], network.head.mean.device)
+    return position_of(checkpoint)
+
+
+def position_of(checkpoint: Checkpoint) -> Position:
+    """Return the position that a checkpoint holds."""
+    return Position(**{f.name: checkpoint.state[f.name] for f in fields(Position)})
 
 
 def trained_tensors(network: Network) -> dict[str, torch.Tensor]:
