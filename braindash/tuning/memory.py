@@ -1,0 +1,162 @@
+"""How much memory a step takes, and what to do where there is too little of it.
+
+What a step needs is counted on one window of its largest piece and multiplied, so that
+finding out never runs out of memory itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from braindash.tuning.schedule import Item
+
+if TYPE_CHECKING:
+    from braindash.tuning.network import Network, Step
+
+GB = 1e9
+LEAST_TRS = 4  # a step is not made smaller than this: config.block_trs has the same bound
+SHARE = 0.8  # of the free memory that a step may fill before `auto` computes activations again
+MOVING = 1.15  # gradients in flight on the way back, over what is kept for it; measured on base-sized blocks
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes that one step holds between its way forth and back, on the device that trains.
+
+    Attributes
+    ----------
+    kept : int
+        Everything kept.
+    recomputed : int
+        The blocks' inputs and one block at a time (gradient checkpointing).
+    """
+
+    kept: int
+    recomputed: int
+
+    def needed(self, checkpointing: bool) -> int:
+        return self.recomputed if checkpointing else self.kept
+
+
+@torch.enable_grad()
+def step_memory(network: Network, step: Step) -> StepMemory:
+    """Count what ``step`` will hold, from one window of every length in it and the size of its responses.
+
+    Call it under the autocast that trains. torch's random state is left as it was.
+    """
+    # prediction, error and what a correlation keeps besides: a few arrays of the responses' size
+    head = sum(4 * part.responses.nbytes for part in step.parts)
+    n_blocks = max(1, network.layer - network.first_block)
+    kept = recomputed = 0
+    devices = [step.states[0].h.device] if step.states and step.states[0].h.is_cuda else []
+    was, network.checkpointing = network.checkpointing, False
+    try:
+        with torch.random.fork_rng(devices=devices):
+            for state in step.states:
+                n = len(state.h)
+                one = replace(state, h=state.h[:1])
+                with counted(network) as saved:
+                    frames = network.frames([one])
+                blocks = n * (saved["bytes"] + frames.nbytes)
+                kept += blocks
+                recomputed += n * n_blocks * one.h.nbytes + blocks // n_blocks
+                del frames
+    finally:
+        network.checkpointing = was
+    return StepMemory(int(MOVING * (kept + head)), int(MOVING * (recomputed + head)))
+
+
+@contextmanager
+def counted(network: Network) -> Iterator[dict[str, int]]:
+    """Count the bytes that the backward pass keeps of what runs inside: ``{"bytes": n}``, weights left out."""
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    seen: dict[int, torch.Tensor] = {}  # held, so that no address is given out twice
+    total = {"bytes": 0}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.layout == torch.strided:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights and storage.data_ptr() not in seen:
+                seen[storage.data_ptr()] = tensor.detach()
+                total["bytes"] += storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield total
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that tensors can still take on ``device``."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def choose_checkpointing(wanted: str, need: StepMemory, free: int) -> tuple[bool, str]:
+    """Return whether activations are computed again on the way back, and the sentence that says why.
+
+    Parameters
+    ----------
+    wanted : {"auto", "on", "off"}
+        ``TuneConfig.gradient_checkpointing``.
+    need : StepMemory
+    free : int
+        Bytes that a step may take.
+    """
+    on = wanted == "on" or (wanted == "auto" and need.kept > SHARE * free)
+    of = f"a step's activations need {need.needed(on) / GB:.2g} GB of {max(free, 0) / GB:.2g} GB free"
+    if wanted != "auto":
+        return on, f"Gradient checkpointing is {wanted}, as set; {of}."
+    if on:
+        return on, f"Gradient checkpointing is on: without it {need.kept / GB:.2g} GB would be needed; {of}."
+    return on, f"Gradient checkpointing is off: {of}."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception means that a tensor did not fit: on a card, or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def release(device: torch.device) -> None:
+    """Give cached blocks back after a step that did not fit."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def halve(steps: Sequence[Sequence[Item]]) -> list[list[Item]]:
+    """Return twice as many steps, each with half of every item's TRs, in the same order.
+
+    >>> halve([[Item("a", 1, 2)]])
+    [[Item(story='a', block=2, n_blocks=4, subject=None)], [Item(story='a', block=3, n_blocks=4, subject=None)]]
+    """
+    return [
+        [replace(item, block=2 * item.block + part, n_blocks=2 * item.n_blocks) for item in step]
+        for step in steps
+        for part in (0, 1)
+    ]
+
+
+def steps_after(steps: Sequence[Sequence[Item]], cuts: Sequence[int]) -> list[list[Item]]:
+    """Return an epoch's steps as they became: from each number of done steps in ``cuts`` on, halved."""
+    now = [list(step) for step in steps]
+    for done in cuts:
+        now = now[:done] + halve(now[done:])
+    return now
+
+
+def fitting_trs(n_trs: int, needed: int, free: int) -> int:
+    """Return how many TRs a step may have: half as many until they fit into ``free``, and half at least once."""
+    size, scale = n_trs // 2, 0.5
+    while needed * scale > SHARE * free and size > LEAST_TRS:
+        size, scale = size // 2, scale / 2
+    return max(LEAST_TRS, size)
