@@ -11,9 +11,7 @@ from braindash.encoding.inference import (
     FEWEST_BLOCKS,
     Shares,
     block_shares,
-    paired_factor,
     permutation_test,
-    swap_blocks,
 )
 
 FEWEST_STORIES = 4  # with fewer, test stories are cut into units for intervals
@@ -112,14 +110,12 @@ class HeldOut:
             r = np.where(pp > 0, yp / np.sqrt(yy * pp), np.nan)
         return r, (2 * yp - pp) / yy
 
-    def against(self, reference: HeldOut) -> np.ndarray:
-        """Return two-sided p values of the difference in r from another fit: (n_targets,)."""
-        if not self.n_permutations or not reference.n_permutations:
-            return np.full(self._n_targets, np.nan)
-        observed = _joined([sample[0] for sample in self._samples])
-        mine, other = (_joined([sample[1] for sample in fit._samples]) for fit in (self, reference))
-        factor = paired_factor(observed, mine, other, self.block)
-        return swap_blocks(self.shares, reference.shares, self.n_permutations, self.seed, "two-sided", factor)[1]
+    def samples(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return responses and predictions of some targets: one (n_trs, n_sampled) array a test story, of each."""
+        if not self._samples:
+            empty = [np.zeros((0, 0), dtype=np.float32) for _ in self.units]
+            return empty, empty
+        return _joined([s[0] for s in self._samples]), _joined([s[1] for s in self._samples])
 
 
 def _joined(samples: Sequence[list[np.ndarray]]) -> list[np.ndarray]:

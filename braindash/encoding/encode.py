@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from braindash.encoding._held_out import UNIT_ROWS, HeldOut, scoring_units
 from braindash.encoding._responses import Standardised, as_features, usable_targets
 from braindash.encoding.ceiling import excluded_counts, noise_ceiling, normalise, zscored
 from braindash.encoding.inference import fdr
+from braindash.encoding.layer_fit import Fits, FitsInMemory, LayerFit, LayerKey
 from braindash.encoding.ridge import StoryRidgeCV
 from braindash.errors import BraindashError
 
@@ -45,6 +47,7 @@ def encode_subject(
     device: str = "auto",
     memory_gb: float = 3.0,
     unit_rows: int = UNIT_ROWS,
+    fits: Fits | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Fit every layer of every model to one subject and score it on the test stories.
@@ -70,6 +73,8 @@ def encode_subject(
         Targets to fit, as from ``Study.usable``; found from the responses if not given.
     unit_rows : int
         Rows of a stretch that intervals are made over where test stories are few.
+    fits : Fits, optional
+        Where fits are kept; those that are there already are taken as they are. In memory if not given.
     progress : callable, optional
         ``progress(done, total, "pretrained, layer 3")``.
 
@@ -92,6 +97,69 @@ def encode_subject(
     BraindashError
         Rows that do not fit, features that are not finite, no usable target.
     """
+    jobs = [(m, layer, f) for m, layers in model_features.items() for layer, f in layers.items()]
+    if config.layers is not None:
+        jobs = [job for job in jobs if job[1] in config.layers]
+    if not jobs:
+        raise BraindashError(
+            f"No layer is left to evaluate (layers: {config.layers}).", "Choose layers that the models have."
+        )
+    chosen = _prepare(train_responses, test_responses, targets, config, usable, unit_rows)
+    ceiling, ceiling_from = _ceiling(config.ceiling, targets, repeats, shared_ceiling, len(chosen.usable))
+    kept: Fits = FitsInMemory() if fits is None else fits
+    fit_layers(jobs, chosen, config, kept, device=device, memory_gb=memory_gb, progress=progress)
+    out, n_permutations, n_blocks = _assemble([(m, layer) for m, layer, _ in jobs], chosen, config, kept)
+
+    ok, n = chosen.usable, len(chosen.usable)
+    r_norm, _ = normalise(out["r"].values, ceiling, config.ceiling_threshold)
+    out["r_norm"] = (("model", "layer", "target"), r_norm.astype(np.float32))
+    out["noise_ceiling"] = ("target", ceiling.astype(np.float32))
+    excluded = {"not finite or constant": int((~ok).sum())}
+    excluded |= excluded_counts(ceiling[ok], config.ceiling_threshold)
+    out.attrs |= {
+        "subject": subject,
+        "n_excluded": sum(excluded.values()),
+        "excluded": json.dumps(excluded),
+        "ceiling": ceiling_from,
+        "ceiling_threshold": config.ceiling_threshold,
+        "cv": "story",
+        "select": config.select,
+        "n_permutations": n_permutations,
+        "n_blocks": n_blocks,
+        "block_trs": config.block_trs,
+        "fdr": config.fdr,
+    }
+    return out.assign_coords(
+        subject=("target", np.full(n, subject, dtype=object).astype(str)),
+        hemi=("target", targets["hemi"].fillna("").to_numpy(dtype=str)),
+        roi=("target", targets["roi"].fillna("").to_numpy(dtype=str)),
+        target_index=("target", np.arange(n)),
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One subject's responses, made ready for every layer's fit."""
+
+    stories: list[str]  # of the test
+    usable: np.ndarray  # (n_targets,) bool
+    train: list[Standardised]
+    test: list[Standardised]
+    units: list[list[slice]]  # scoring units of every test story
+
+    @property
+    def lengths(self) -> list[int]:
+        return [y.shape[0] for y in self.test]
+
+
+def _prepare(
+    train_responses: Sequence[Any],
+    test_responses: Mapping[str, Any],
+    targets: pd.DataFrame,
+    config: EncodingConfig,
+    usable: np.ndarray | None,
+    unit_rows: int,
+) -> Prepared:
     stories = list(test_responses)
     if not stories:
         raise BraindashError("There is no test story to score on.", "Give the study's split a test story.")
@@ -107,88 +175,80 @@ def encode_subject(
             f"None of the {n} targets is finite and varies in every story.", "Check the responses (study check)."
         )
     columns = None if ok.all() else np.flatnonzero(ok)
-    train = [Standardised(y, columns) for y in train_responses]
     test = [Standardised(test_responses[s], columns) for s in stories]
+    return Prepared(
+        stories,
+        ok,
+        [Standardised(y, columns) for y in train_responses],
+        test,
+        scoring_units([y.shape[0] for y in test], unit_rows),
+    )
 
-    ceiling, ceiling_from = _ceiling(config.ceiling, targets, repeats, shared_ceiling, n)
-    jobs = [(m, layer, f) for m, layers in model_features.items() for layer, f in layers.items()]
-    if config.layers is not None:
-        jobs = [job for job in jobs if job[1] in config.layers]
-    if not jobs:
-        raise BraindashError(
-            f"No layer is left to evaluate (layers: {config.layers}).", "Choose layers that the models have."
-        )
-    lengths = [y.shape[0] for y in test]
-    units = scoring_units(lengths, unit_rows)
-    out = _empty(jobs, stories, units, n)
-    done: dict[str, tuple[str, int]] = {}
-    fits: dict[tuple[str, int], HeldOut] = {}
+
+def fit_layers(
+    jobs: Sequence[tuple[str, int, LayerFeatures]],
+    responses: Prepared,
+    config: EncodingConfig,
+    fits: Fits,
+    *,
+    device: str = "auto",
+    memory_gb: float = 3.0,
+    progress: Progress | None = None,
+) -> None:
+    """Fit what is not in ``fits`` yet; layers whose features are equal are fitted once."""
     for i, (model, layer, source) in enumerate(jobs):
-        here = {"model": model, "layer": layer}
-        features, held = _features(source, stories)
-        key = _content(features + held)
-        if key in done:
-            log.info("%s, layer %d equals %s, layer %d: fitted once.", model, layer, *done[key])
-            same = {"model": done[key][0], "layer": done[key][1]}
-            for name in ("r", "r2", "alpha", "r_story", "yp", "pp", "p"):
-                out[name].loc[here] = out[name].loc[same].values
-            fits[model, layer] = fits[done[key]]
-        else:
-            ridge = StoryRidgeCV(
-                config.alphas, select=config.select, device=device, memory_gb=memory_gb, store_coef=False
-            )
-            kept = HeldOut(units, lengths, int(ok.sum()), config.n_permutations, config.block_trs, config.seed)
-            ridge.fit(features, train, test=(held, test), on_block=kept.add)
-            assert ridge.test_ is not None
-            out["yy"].values[:, ok] = kept.yy
-            _set(out["yp"], here, ok, kept.yp)
-            _set(out["pp"], here, ok, kept.pp)
-            _set(out["p"], here, ok, kept.p)
-            fits[model, layer] = kept
-            r, r2 = kept.scores()
-            _set(out["r"], here, ok, r)
-            _set(out["r2"], here, ok, r2)
-            _set(out["alpha"], here, ok, ridge.alpha_)
-            _set(out["r_story"], here, ok, ridge.test_.r_story())
-            if ridge.n_at_edge_:
-                log.info("%s, layer %d: %d targets at the edge of the penalties.", model, layer, ridge.n_at_edge_)
-            done[key] = (model, layer)
+        if (model, layer) not in fits:
+            features, held = _features(source, responses.stories)
+            content = _content(features + held)
+            fit = fits.equal(content)
+            if fit is None:
+                ridge = StoryRidgeCV(
+                    config.alphas, select=config.select, device=device, memory_gb=memory_gb, store_coef=False
+                )
+                kept = HeldOut(
+                    responses.units,
+                    responses.lengths,
+                    int(responses.usable.sum()),
+                    config.n_permutations,
+                    config.block_trs,
+                    config.seed,
+                )
+                ridge.fit(features, responses.train, test=(held, responses.test), on_block=kept.add)
+                if ridge.n_at_edge_:
+                    log.info("%s, layer %d: %d targets at the edge of the penalties.", model, layer, ridge.n_at_edge_)
+                fit = LayerFit.of(content, ridge, kept)
+            else:
+                log.info("%s, layer %d: features that were fitted before.", model, layer)
+            fits[model, layer] = fit
         if progress is not None:
             progress(i + 1, len(jobs), f"{model}, layer {layer}")
 
-    for (model, layer), fit in fits.items():
-        here = {"model": model, "layer": layer}
-        out["q"].loc[here] = fdr(out["p"].loc[here].values, config.fdr)
-        other = fits.get((REFERENCE, layer))
-        if model == REFERENCE or other is None or other is fit:
-            continue
-        _set(out["p_difference"], here, ok, fit.against(other))
-        out["q_difference"].loc[here] = fdr(out["p_difference"].loc[here].values, config.fdr)
 
-    r_norm, _ = normalise(out["r"].values, ceiling, config.ceiling_threshold)
-    out["r_norm"] = (("model", "layer", "target"), r_norm.astype(np.float32))
-    out["noise_ceiling"] = ("target", ceiling.astype(np.float32))
-    excluded = {"not finite or constant": int((~ok).sum())}
-    excluded |= excluded_counts(ceiling[ok], config.ceiling_threshold)
-    out.attrs |= {
-        "subject": subject,
-        "n_excluded": sum(excluded.values()),
-        "excluded": json.dumps(excluded),
-        "ceiling": ceiling_from,
-        "ceiling_threshold": config.ceiling_threshold,
-        "cv": "story",
-        "select": config.select,
-        "n_permutations": max(f.n_permutations for f in fits.values()),
-        "n_blocks": max(f.n_blocks for f in fits.values()),
-        "block_trs": config.block_trs,
-        "fdr": config.fdr,
-    }
-    return out.assign_coords(
-        subject=("target", np.full(n, subject, dtype=object).astype(str)),
-        hemi=("target", targets["hemi"].fillna("").to_numpy(dtype=str)),
-        roi=("target", targets["roi"].fillna("").to_numpy(dtype=str)),
-        target_index=("target", np.arange(n)),
-    )
+def _assemble(
+    keys: Sequence[LayerKey], responses: Prepared, config: EncodingConfig, fits: Fits
+) -> tuple[xr.Dataset, int, int]:
+    """Return scores and tests of all layers, and how many permutations and blocks these had.
+
+    Layer by layer, so that no more than two fits are in memory at a time.
+    """
+    ok = responses.usable
+    out = _empty(keys, responses.stories, responses.units, len(ok))
+    n_permutations = n_blocks = 0
+    first: LayerFit | None = None  # the pretrained model's fit of this layer
+    for model, layer in sorted(keys, key=lambda k: (k[1], k[0] != REFERENCE)):
+        here = {"model": model, "layer": layer}
+        fit = fits[model, layer]
+        for name in ("r", "r2", "alpha", "p", "r_story", "yp", "pp"):
+            _set(out[name], here, ok, getattr(fit, name))
+        out["yy"].values[:, ok] = fit.yy
+        out["q"].loc[here] = fdr(out["p"].loc[here].values, config.fdr)
+        n_permutations, n_blocks = max(n_permutations, fit.n_permutations), max(n_blocks, fit.n_blocks)
+        if model == REFERENCE:
+            first = fit
+        elif first is not None and (REFERENCE, layer) in keys and fit.content != first.content:
+            _set(out["p_difference"], here, ok, fit.against(first))
+            out["q_difference"].loc[here] = fdr(out["p_difference"].loc[here].values, config.fdr)
+    return out, n_permutations, n_blocks
 
 
 def predict_targets(
@@ -277,9 +337,9 @@ def _from_repeats(repeats: Any) -> np.ndarray:
     return noise_ceiling(np.stack([np.concatenate([zscored(r[i]) for r in repeats]) for i in range(n_repeats)]))
 
 
-def _empty(jobs: list[tuple[str, int, LayerFeatures]], stories: list[str], units: list[list[slice]], n: int) -> Any:
-    models = list(dict.fromkeys(j[0] for j in jobs))
-    layers = sorted({j[1] for j in jobs})
+def _empty(keys: Sequence[LayerKey], stories: list[str], units: list[list[slice]], n: int) -> Any:
+    models = list(dict.fromkeys(k[0] for k in keys))
+    layers = sorted({k[1] for k in keys})
     unit_story = [s for s, u in zip(stories, units, strict=True) for _ in u]
     per_layer = (len(models), len(layers))
 
