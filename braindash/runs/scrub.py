@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 # a path that starts at a root, a home or a drive; URLs, fractions and "and/or" are none
-_PATH = re.compile(
-    r"(?:(?<![\w.~:/\\-])(?:~[\w.-]*|[A-Za-z]:)?[/\\]{1,2}|(?<=:)[/\\])(?=[\w.~])[^\s\"'`<>|*?:;,()\[\]{}]*"
-)  # fmt: skip
+_REST = r"[^\s\"'`<>|*?:;,()\[\]{}]*"
+_PATH = re.compile(rf"(?:(?<![\w.~:/\\-])(?:~[\w.-]*|[A-Za-z]:)?[/\\]{{1,2}}|(?<=:)[/\\])(?=[\w.~]){_REST}")
 _QUOTED = re.compile(r"([\"'`])((?:~[\w.-]*|[A-Za-z]:)?[/\\](?=[\w.~/])[^\"'`\n]*)\1")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?!/)")
 PRIVATE = frozenset({"host", "hostname", "user", "username", "pid", "pid_start", "boot_id", "cwd", "argv", "home"})
 # names that say nothing of anybody
 COMMON = frozenset({"root", "user", "users", "home", "admin", "ubuntu", "debian", "localhost", "jovyan", "nobody"})
@@ -43,7 +41,10 @@ class Scrubber:
         roots = {str(home), str(Path.home()), str(Path.cwd()), sys.prefix, tempfile.gettempdir(), *known}
         roots |= {str(Path(__file__).resolve().parents[2])}
         # literally first: a root may hold blanks, which end a path for the pattern
-        self._roots = sorted((r for r in roots if len(r) > 1), key=len, reverse=True)
+        self._roots = [
+            re.compile(re.escape(root) + rf"(?![\w.-])(?:[/\\]{_REST})?")
+            for root in sorted((r for r in roots if len(r) > 1), key=len, reverse=True)
+        ]
         self._names = [
             (re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"), word)
             for name, word in self._machine_names()
@@ -70,8 +71,7 @@ class Scrubber:
         if _is_path(text):
             text = _last(text)
         for root in self._roots:
-            if root in text:
-                text = re.sub(re.escape(root) + r"(?![\w.-])", "/" + (_last(root) or "home"), text)
+            text = root.sub(lambda m: _last(m.group()), text)
         text = _QUOTED.sub(lambda m: f"{m.group(1)}{_last(m.group(2))}{m.group(1)}", text)
         text = _PATH.sub(lambda m: _last(m.group()), text)
         for pattern, word in self._names:
@@ -90,10 +90,9 @@ class Scrubber:
 
 
 def _is_path(text: str) -> bool:
-    """Whether the whole text is a path, blanks and all."""
-    return (
-        "\n" not in text and bool(re.match(r"(?:~[\w.-]*)?/(?=.)|[A-Za-z]:[\\/]|\\\\", text)) and not _URL.match(text)
-    )
+    """Whether the whole text is one path, blanks and all, not a sentence that begins with one."""
+    begins = re.match(r"(?:~[\w.-]*)?/(?=.)|[A-Za-z]:[\\/]|\\\\", text)
+    return bool(begins) and not re.search(r"[\n,;:\"'`]|\s[/~\\]|\s[A-Za-z]:", text[2:])
 
 
 def _last(path: str) -> str:
