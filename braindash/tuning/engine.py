@@ -110,15 +110,14 @@ def tune(
     """
     from braindash.features.lags import tuning_for_signal
     from braindash.tuning import loop
+    from braindash.tuning.build import make_network, recipe_of, starting_model
     from braindash.tuning.checkpoints import read_newest
     from braindash.tuning.data import TuningData
     from braindash.tuning.device import choose_device, choose_precision, make_accelerator
-    from braindash.tuning.heads import build_head
-    from braindash.tuning.network import Network
     from braindash.tuning.objectives import get_loss
     from braindash.tuning.output import describe_model, save_model
     from braindash.tuning.position import position_of, seeded
-    from braindash.tuning.recipes import get_recipe, resolve_layer
+    from braindash.tuning.recipes import resolve_layer
     from braindash.tuning.selection import left_out
     from braindash.tuning.stories import Stories
     from braindash.tuning.trackers import check_trackers, followed
@@ -128,12 +127,12 @@ def tune(
 
     config = tuning_for_signal(config, study.signal, study.tr)
     layer = resolve_layer(model, config)
-    loss = get_loss(config.loss)
-    recipe = get_recipe(config.recipe)
+    get_loss(config.loss)  # a mistake in it is told before anything is read
     check_trackers(config.trackers)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     data = TuningData(study, config)
+    model = starting_model(model, data)
     counts = {s: selection.counts() for s, selection in data.selections.items()}
     for subject, c in counts.items():
         log(
@@ -153,12 +152,11 @@ def tune(
             shutil.rmtree(old, ignore_errors=True)
 
     home = model.device
-    with seeded(config.seed, device), recipe(model, config, layer) as prepared:
+    with seeded(config.seed, device), recipe_of(config)(model, config, layer) as prepared:
         try:
             accelerator = make_accelerator(device, precision)
             model.encoder.to(accelerator.device)
-            head = build_head(config.head, model.width, data.n_targets, config.delays, study.tr, study.signal)
-            network = Network(model, prepared, layer, head, loss).to(accelerator.device)
+            network = make_network(model, prepared, layer, data).to(accelerator.device)
             stories = Stories(model, data, config, prepared.first_block, workspace / CACHE)
             names = config.trackers if accelerator.is_main_process else ()
             at = position_of(checkpoint) if checkpoint else None
@@ -170,7 +168,7 @@ def tune(
             model_dir = None
             if not stopped:
                 about["outcome"] = keep_best(session, position, log) | {"precision": precision}
-                model_dir = save_model(workspace / MODEL, prepared, head, about, model)
+                model_dir = save_model(workspace / MODEL, prepared, network.head, about, model)
                 stories.prefix.clear()
         finally:
             model.encoder.to(home)
@@ -214,6 +212,7 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
     """Fix the head's z-score from the pretrained model, and give it its first weights."""
     import torch
 
+    from braindash.tuning.controls import get_control, real
     from braindash.tuning.warm_start import reduced_rank_ridge
 
     stories, data, head, config = session.stories, session.data, session.network.head, session.config
@@ -224,7 +223,11 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
         log(f"Pretrained features: story {stories.names.index(story) + 1} of {len(stories.names)}, {story}.")
 
     with session.accelerator.autocast():
-        pooled = session.pretrained = stories.all_pooled(session.network, before)
+        session.pretrained = stories.all_pooled(session.network, before)
+    pooled = session.pretrained.head
+    if not session.network.learns_responses:
+        log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
+        return
     tuned = {(story, stories.rows_of(story, s)) for s in data.subjects for story in data.tune[s]}
     rows = np.concatenate([pooled[key] for key in sorted(tuned)]).astype(np.float64)
     head.set_statistics(torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(rows.std(axis=0)).float())
@@ -243,7 +246,7 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
     # A control starts with the penalty that the real run starts with. One chosen on its own responses, which the
     # features do not predict, would be the largest tried: a head of almost nothing, and no match for the real one.
     fit = reduced_rank_ridge(designs_of, data.real_responses, data.tune, data.validation, rank, config.encoding.alphas)
-    if config.control != "none":
+    if get_control(config.control).responses is not real:
         fit = reduced_rank_ridge(designs_of, data.responses, data.tune, data.validation, rank, (fit.alpha,))
     head.set_weights(fit.shared, fit.outputs)
     log(f"The head starts at ridge with alpha {fit.alpha:g}, validation r {fit.scores[fit.alpha]:.4f}.")

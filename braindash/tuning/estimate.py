@@ -57,13 +57,11 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     import torch
 
     from braindash.features.lags import tuning_for_signal
+    from braindash.tuning.build import make_network, recipe_of, starting_model
     from braindash.tuning.device import choose_device, choose_precision, make_accelerator
-    from braindash.tuning.heads import build_head
     from braindash.tuning.loop import make_optimiser
-    from braindash.tuning.network import Network
-    from braindash.tuning.objectives import get_loss
     from braindash.tuning.prefix import prefix_bytes
-    from braindash.tuning.recipes import get_recipe, resolve_layer
+    from braindash.tuning.recipes import resolve_layer
     from braindash.tuning.schedule import count_steps, epoch_items
     from braindash.tuning.stories import Stories
 
@@ -72,10 +70,11 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     data = _UnreadData(study, config)
+    model = starting_model(model, data)
     n_trs = {t: max(len(data.times(t, s)) for s in data.listeners(t)) for t in data.tune_stories}
     longest = max(n_trs, key=lambda story: n_trs[story])
-    n_steps = count_steps(data, config)
-    first = next(i for i in epoch_items(data, config) if i.story == longest)
+    items, n_steps = epoch_items(data, config), count_steps(data, config)
+    first = next(i for i in items if i.story == longest)
     home = model.device
     on_cuda = device.type == "cuda"
     if on_cuda:
@@ -83,13 +82,12 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     with (
         tempfile.TemporaryDirectory() as scratch,
         torch.random.fork_rng(devices=[device] if on_cuda else []),
-        get_recipe(config.recipe)(model, config, layer) as prepared,
+        recipe_of(config)(model, config, layer) as prepared,
     ):
         try:
             accelerator = make_accelerator(device, precision)
             model.encoder.to(accelerator.device)
-            head = build_head(config.head, model.width, data.n_targets, config.delays, study.tr, study.signal)
-            network = Network(model, prepared, layer, head, get_loss(config.loss)).to(accelerator.device)
+            network = make_network(model, prepared, layer, data).to(accelerator.device)
             stories = Stories(model, data, config, prepared.first_block, Path(scratch), stories=[longest])
             began = time.perf_counter()
             stories.prefix.fill(longest)
@@ -98,7 +96,7 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
             with accelerator.autocast():
                 stories.pooled(longest, network)
             seconds_forward = time.perf_counter() - began
-            step = stories.step(first, network, accelerator.device)
+            step = network.batch(stories, first, accelerator.device)
             optimiser = make_optimiser(network, config.optimiser)
             module, optimiser = accelerator.prepare(network, optimiser)
             timings = []
@@ -119,15 +117,15 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
             if on_cuda:
                 memory = float(torch.cuda.max_memory_allocated(device))
             else:
-                kept = share * total_trs if stories.prefix.where == "memory" and not network.frozen else 0.0
+                kept = share * total_trs if stories.prefix.where == "memory" and not network.rows_fixed else 0.0
                 memory = psutil.Process().memory_info().rss + kept + response_bytes(data) + 1.3 * saved["bytes"]
         finally:
             model.encoder.to(home)
             accelerator.free_memory()
     ratio = total_trs / n_trs[longest]
-    validation = 0.0 if network.frozen else seconds_forward * ratio
+    validation = 0.0 if network.rows_fixed else seconds_forward * ratio
     start = (seconds_prefix + seconds_forward) * ratio
-    per_epoch = n_steps * config.stories_per_step * timings[-1] + validation
+    per_epoch = len(items) * timings[-1] + validation
     return {
         "n_steps": n_steps * config.optimiser.epochs,
         "n_epochs": config.optimiser.epochs,

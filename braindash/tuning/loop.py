@@ -25,8 +25,8 @@ from braindash.tuning.network import Network, Part
 from braindash.tuning.optimiser import make_optimiser
 from braindash.tuning.position import Keeper, Position, restore, trained_tensors
 from braindash.tuning.schedule import Item, count_steps, epoch_items, epoch_steps, item_seed, rate, warmup_of
-from braindash.tuning.stories import Stories
-from braindash.tuning.validation import Score, fresh_ridge
+from braindash.tuning.stories import Rows, Stories
+from braindash.tuning.validation import Score, fresh_ridge, score_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,7 +51,7 @@ class Session:
     identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
     report: Report
     should_stop: Callable[[], bool]
-    pretrained: dict[tuple[str, str], np.ndarray] | None = None  # pooled rows of every story before the first step
+    pretrained: Rows[tuple[str, str], np.ndarray] | None = None  # of every story before the first step
 
     def log(self, text: str) -> None:
         self.report({"kind": "log", "text": text})
@@ -195,8 +195,9 @@ def validate(session: Session, keeper: Keeper, at: Position, epoch: int) -> None
     if pooled is None:
         with session.accelerator.autocast():
             pooled = session.stories.all_pooled(network, lambda story: session.between())
-    loss = validation_loss(session, pooled)
-    score = choose_by(session, pooled)
+    loss = validation_loss(session, pooled.head)
+    own = head_score(session, pooled.head) if network.learns_responses else None
+    score = own if own and network.frozen else fresh_score(session, pooled.plain)
     best = epoch > 0 and (at.best_r is None or score.r > at.best_r)
     name = f"best-{epoch:04d}"
     if best:
@@ -209,6 +210,7 @@ def validate(session: Session, keeper: Keeper, at: Position, epoch: int) -> None
         "validation_r": score.r,
         "best": best,
         "validation_r_by_subject": score.by_subject,
+        "head_validation_r": own.r if own else None,
         "n_targets": sum(data.n_targets.values()),
     }
     with keeper.changing():
@@ -238,34 +240,26 @@ def validation_loss(session: Session, pooled: dict[tuple[str, str], np.ndarray])
     return float(np.mean(losses))
 
 
-def choose_by(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> Score:
-    """Return the score that chooses the epoch.
+def fresh_score(session: Session, plain: dict[tuple[str, str], np.ndarray]) -> Score:
+    """Return the score of a fresh ridge on the frozen features: the one that chooses the epoch.
 
-    A fresh ridge on frozen features; where no block is tuned these never change, and
-    the head's own predictions are scored instead.
+    Where no block is tuned these features never change, and the head's own score chooses.
     """
-    stories, data = session.stories, session.data
-    if not session.network.frozen:
-        return fresh_ridge(
-            lambda story, s: pooled[story, stories.rows_of(story, s)],
-            stories.rows_of,
-            data,
-            session.config,
-            session.accelerator.device.type,
-        )
-    from braindash.encoding.scoring import correlation
+    rows_of = session.stories.rows_of
+    device = session.accelerator.device.type
+    return fresh_ridge(lambda story, s: plain[story, rows_of(story, s)], rows_of, session.data, session.config, device)
 
-    by_subject = {}
-    with torch.no_grad():
-        for s in data.subjects:
-            P, Y = [], []
-            for story in data.validation[s]:
-                X = torch.from_numpy(pooled[story, stories.rows_of(story, s)]).to(session.accelerator.device)
-                P.append(session.network.head(X, s).cpu().numpy())
-                Y.append(data.responses(story, s))
-            r = correlation(np.concatenate(Y), np.concatenate(P))
-            by_subject[s] = float(np.where(np.isfinite(r), r, 0.0).mean())
-    return Score(float(np.mean(list(by_subject.values()))), by_subject)
+
+def head_score(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> Score:
+    """Return the score of the predictions of the head being trained."""
+
+    def predicted(story: str, subject: str) -> np.ndarray:
+        X = torch.from_numpy(pooled[story, session.stories.rows_of(story, subject)]).to(session.accelerator.device)
+        with torch.no_grad():
+            P: np.ndarray = session.network.head(X, subject).cpu().numpy()
+        return P
+
+    return score_of(predicted, session.data)
 
 
 def out_of_patience(at: Position, patience: int | None) -> bool:

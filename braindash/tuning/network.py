@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
+from braindash.tuning.frame_map import FrameMap
 from braindash.tuning.heads import Head
 
 if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel, State
     from braindash.tuning.objectives import Loss
     from braindash.tuning.recipes import Prepared
+    from braindash.tuning.schedule import Item
+    from braindash.tuning.stories import Stories
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Step:
     maps : dict of rows to FrameMap
         From the frames of all windows, in that order, to pooled rows.
     pooled : dict of rows to tensor
-        Instead of the two above, where no block is tuned: rows pooled beforehand.
+        Instead of the two above, where the rows never change: pooled beforehand.
     parts : list of Part
     """
 
@@ -58,61 +59,6 @@ class Step:
     maps: Mapping[Hashable, FrameMap]
     pooled: Mapping[Hashable, torch.Tensor]
     parts: list[Part]
-
-
-class _Apply(torch.autograd.Function):
-    """A sparse matrix times a dense one, with the transpose kept for the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, frames: torch.Tensor, forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
-        ctx.transpose = backward
-        return forward @ frames
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return ctx.transpose @ grads[0].contiguous(), None, None
-
-
-class FrameMap:
-    """A fixed linear map from frames to rows (a mean over a TR, or window read-outs and Lanczos).
-
-    Parameters
-    ----------
-    row, column : (n,) int arrays
-    weight : (n,) array
-    shape : (n_rows, n_frames)
-    device : torch device
-    """
-
-    def __init__(
-        self, row: np.ndarray, column: np.ndarray, weight: np.ndarray, shape: tuple[int, int], device: torch.device
-    ) -> None:
-        self.shape = shape
-        self._forward = _csr(row, column, weight, shape, device)
-        self._backward = _csr(column, row, weight, shape[::-1], device)
-
-    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
-        """Map (n_frames, width) float32 to (n_rows, width); differentiable."""
-        out: torch.Tensor = _Apply.apply(frames, self._forward, self._backward)
-        return out
-
-
-def _csr(
-    row: np.ndarray, column: np.ndarray, weight: np.ndarray, shape: tuple[int, int], device: torch.device
-) -> torch.Tensor:
-    import scipy.sparse
-
-    m = scipy.sparse.csr_matrix((weight.astype(np.float32), (row, column)), shape=shape)
-    m.sum_duplicates()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(m.indptr.astype(np.int64)),
-            torch.from_numpy(m.indices.astype(np.int64)),
-            torch.from_numpy(m.data),
-            size=shape,
-            check_invariants=False,
-        ).to(device)
 
 
 class Network(nn.Module):
@@ -138,6 +84,7 @@ class Network(nn.Module):
         self._model = model
         self._prepared = prepared
         self._loss = loss
+        self.learns_responses = True  # False: the head is not a read-out of responses
         self.checkpointing = False  # compute the blocks again on the way back instead of keeping what they need
         self.set_training(False)
 
@@ -145,6 +92,16 @@ class Network(nn.Module):
     def frozen(self) -> bool:
         """Whether no block is tuned, so that the layer never changes."""
         return self.first_block == self.layer
+
+    @property
+    def rows_fixed(self) -> bool:
+        """Whether the pooled rows never change: no block is tuned and the pooling is not learnt."""
+        return self.frozen and not self.weighs_frames
+
+    @property
+    def weighs_frames(self) -> bool:
+        """Whether the head pools by weights that are learnt."""
+        return self.learns_responses and self.head.score is not None
 
     @property
     def ignores_offsets(self) -> bool:
@@ -165,8 +122,18 @@ class Network(nn.Module):
         yield from self.adapters()
         yield from ((f"head.{name}", p) for name, p in self.head.named_parameters())
 
+    def batch(self, stories: Stories, item: Item, device: torch.device) -> Step:
+        """Return the input of one item of a step."""
+        return stories.step(item, self, device)
+
+    def own_validation_loss(self, stories: Stories) -> float | None:
+        """Return the loss on the validation stories where it is not that of a read-out, else None."""
+        return None
+
     def idle(self, subjects: Collection[str]) -> set[str]:
         """Return the names of the parameters that a step of ``subjects`` alone leaves without a gradient."""
+        if not self.learns_responses:
+            return set()
         return {
             f"head.{module}.{name}"
             for module, owners in self.head.owners().items()
@@ -202,7 +169,7 @@ class Network(nn.Module):
         with torch.autocast(self.head.mean.device.type, enabled=False):
             pooled = dict(step.pooled)
             if frames is not None:
-                pooled = {rows: fmap(frames) for rows, fmap in step.maps.items()}
+                pooled = {rows: self.head.pool(frames, fmap) for rows, fmap in step.maps.items()}
             return self.loss_of(pooled, step.parts)
 
     def loss_of(self, pooled: Mapping[Hashable, torch.Tensor], parts: list[Part]) -> torch.Tensor:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from braindash.config import TuneConfig
 from braindash.tuning.data import TuningData
-from braindash.tuning.network import FrameMap, Network, Part, Step
+from braindash.tuning.frame_map import FrameMap
+from braindash.tuning.network import Network, Part, Step
 from braindash.tuning.pooling import Plan, plan_story
 from braindash.tuning.prefix import PrefixStates, Span, budgets
 from braindash.tuning.recipes import resolve_layer
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel, State
 
 CHUNK_SECONDS = 256.0  # audio that goes through the tuned blocks at once where no gradient is needed
+
+
+K = TypeVar("K")
+X = TypeVar("X")
+
+
+@dataclass(frozen=True)
+class Rows(Generic[K, X]):
+    """A layer pooled to one vector a row: plainly, as it is evaluated, and as the head pools it.
+
+    One and the same object unless the head's pooling is learnt.
+    """
+
+    plain: dict[K, X]
+    head: dict[K, X]
 
 
 class Stories:
@@ -63,11 +80,12 @@ class Stories:
                 if (story, key) not in self._plans:
                     self._plans[story, key] = plan_story(model, audio, times, data.study.tr, config.window)
         spans = {s: sorted({w for (t, _), p in self._plans.items() if t == s for w in p.spans}) for s in self.names}
-        # Where no block is tuned each story is read once, and its pooled rows are kept instead.
-        memory, disk = (0, 0) if first_block == resolve_layer(model, config) else budgets(cache)
+        # Where the rows never change each story is read once, and its pooled rows are kept instead.
+        fixed = first_block == resolve_layer(model, config) and config.head.pooling == "mean"
+        memory, disk = (0, 0) if fixed else budgets(cache)
         self.prefix = PrefixStates(model, first_block, spans, data.study.audio, cache, memory=memory, disk=disk)
         self._maps: dict[tuple[object, ...], FrameMap] = {}
-        self._frozen: dict[tuple[str, str], torch.Tensor] = {}
+        self._fixed: dict[str, Rows[str, torch.Tensor]] = {}
 
     def rows_of(self, story: str, subject: str) -> str:
         """Return a key that is equal for subjects whose rows lie at the same times."""
@@ -82,6 +100,13 @@ class Stories:
         wanted = self.data.subjects if item.subject is None else (item.subject,)
         return [s for s in wanted if item.story in self.data.tune[s]]
 
+    def reach(self, item: Item) -> tuple[int, int]:
+        """Return the samples [start, stop) of the story's audio that an item's rows are read from."""
+        plans = [self._plans[item.story, self._keys[item.story, s]] for s in self.subjects_of(item)]
+        spans = [span for plan in plans for span in plan.spans_of(*item.bounds(plan.n_rows))]
+        n = len(self.data.study.audio(item.story))
+        return max(0, min(a for a, _ in spans)), min(n, max(b for _, b in spans))
+
     def step(self, item: Item, network: Network, device: torch.device) -> Step:
         """Return the input of one item; subjects that did not tune on the story have no part in it."""
         story = item.story
@@ -94,9 +119,9 @@ class Stories:
             wanted[key] = (first, stop)
             Y = torch.from_numpy(self.data.responses(story, subject)[start:stop]).to(device)
             parts.append(Part(subject, key, start - first, Y))
-        if network.frozen:
-            pooled = self.pooled(story, network)
-            return Step([], {}, {k: pooled[k][a:b] for k, (a, b) in wanted.items()}, parts)
+        if network.rows_fixed:
+            rows = self.pooled(story, network).head
+            return Step([], {}, {k: rows[k][a:b] for k, (a, b) in wanted.items()}, parts)
         spans = sorted(
             {w for k, (a, b) in wanted.items() for w in self._plans[story, k].spans_of(a, b)}, key=_by_length
         )
@@ -104,37 +129,45 @@ class Stories:
         return Step(self._states(story, spans), maps, {}, parts)
 
     @torch.no_grad()
-    def pooled(self, story: str, network: Network) -> dict[str, torch.Tensor]:
+    def pooled(self, story: str, network: Network) -> Rows[str, torch.Tensor]:
         """Return the layer, one vector a row, by rows key: (n_trs, width) float32 on the model's device.
 
-        Computed in chunks of windows; kept between calls where no block is tuned.
+        Computed in chunks of windows; kept between calls where the rows never change.
         """
         keys = [k for s, k in self._plans if s == story]
-        if network.frozen and (story, keys[0]) in self._frozen:
-            return {k: self._frozen[story, k] for k in keys}
+        if story in self._fixed:
+            return self._fixed[story]
         device = self.model.device
         spans = sorted(self.prefix.spans[story], key=_by_length)
         longest = max(b - a for a, b in spans)
         step = max(1, int(CHUNK_SECONDS * self.model.sample_rate / longest))
-        out = {k: torch.zeros(self._plans[story, k].n_rows, self.model.width, device=device) for k in keys}
+        plain = {k: torch.zeros(self._plans[story, k].n_rows, self.model.width, device=device) for k in keys}
+        learnt = {k: torch.zeros_like(x) for k, x in plain.items()} if network.weighs_frames else plain
         for at in range(0, len(spans), step):
             chunk = spans[at : at + step]
             frames = network.frames(self._states(story, chunk))
             for k in keys:
                 with torch.autocast(device.type, enabled=False):
-                    out[k] += self._map(story, k, 0, len(out[k]), chunk, device)(frames)
-        if network.frozen:
-            self._frozen.update({(story, k): v for k, v in out.items()})
-        return out
+                    fmap = self._map(story, k, 0, len(plain[k]), chunk, device)
+                    plain[k] += fmap(frames)
+                    if learnt is not plain:  # a row's frames are all of one window, so of one chunk
+                        learnt[k] += network.head.pool(frames, fmap)
+        rows = Rows(plain, learnt)
+        if network.rows_fixed:
+            self._fixed[story] = rows
+        return rows
 
-    def all_pooled(self, network: Network, before: Callable[[str], None]) -> dict[tuple[str, str], np.ndarray]:
+    def all_pooled(self, network: Network, before: Callable[[str], None]) -> Rows[tuple[str, str], np.ndarray]:
         """Return `pooled` of every story by (story, rows key), as arrays; ``before`` is called ahead of each story."""
-        out = {}
+        plain: dict[tuple[str, str], np.ndarray] = {}
+        learnt = {} if network.weighs_frames else plain
         for story in self.names:
             before(story)
-            for key, rows in self.pooled(story, network).items():
-                out[story, key] = rows.cpu().numpy()
-        return out
+            rows = self.pooled(story, network)
+            plain |= {(story, k): x.cpu().numpy() for k, x in rows.plain.items()}
+            if learnt is not plain:
+                learnt |= {(story, k): x.cpu().numpy() for k, x in rows.head.items()}
+        return Rows(plain, learnt)
 
     def _states(self, story: str, spans: Sequence[Span]) -> list[State]:
         """Return the prefix states of ``spans`` (in order of length), one batch a length."""

@@ -1,4 +1,4 @@
-"""How good a model is on the validation stories, judged without the head it was trained with.
+"""How good a model is on the validation stories, judged without the head it was trained with (and with it).
 
 A co-trained head can make up for what the encoder lacks, and the encoder for a bad
 head. The epoch is therefore chosen by what the final evaluation does: freeze the
@@ -92,6 +92,25 @@ def fresh_ridge(
             by_subject[s] = float(np.where(np.isfinite(own), own, 0.0).mean())
     ordered = {s: by_subject[s] for s in data.subjects}
     return Score(float(np.mean(list(ordered.values()))), ordered)
+
+
+def score_of(predicted: Callable[[str, str], np.ndarray], data: TuningData) -> Score:
+    """Return the score of given predictions of the validation stories.
+
+    Parameters
+    ----------
+    predicted : callable
+        ``predicted(story, subject) -> (n_trs, n_targets)``.
+    data : TuningData
+    """
+    from braindash.encoding.scoring import correlation
+
+    by_subject = {}
+    for s in data.subjects:
+        P = np.concatenate([predicted(story, s) for story in data.validation[s]])
+        r = correlation(np.concatenate([data.responses(story, s) for story in data.validation[s]]), P)
+        by_subject[s] = float(np.where(np.isfinite(r), r, 0.0).mean())
+    return Score(float(np.mean(list(by_subject.values()))), by_subject)
 
 
 def sampled(n: int, most: int = MOST_TARGETS) -> np.ndarray:

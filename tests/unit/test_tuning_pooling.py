@@ -15,8 +15,9 @@ from braindash.features.windows import extract
 from braindash.speech.base import SpeechModel
 from braindash.speech.loading import open_model
 from braindash.tuning.data import TuningData
+from braindash.tuning.frame_map import FrameMap
 from braindash.tuning.heads import Head
-from braindash.tuning.network import FrameMap, Network
+from braindash.tuning.network import Network
 from braindash.tuning.objectives import mse
 from braindash.tuning.prefix import PrefixStates, prefix_bytes
 from braindash.tuning.recipes import get_recipe
@@ -52,7 +53,7 @@ def test_pooled_rows_equal_extracted_features(
         head = Head("linear", model.width, data.n_targets, 2, (1,), study.tr)
         network = Network(model, prepared, layer, head, mse)
         stories = Stories(model, data, config, prepared.first_block, tmp_path)
-        pooled = stories.pooled("s0", network)
+        pooled = stories.pooled("s0", network).plain
         for subject in data.subjects:
             expected = extract(model, study.audio("s0"), data.times("s0", subject), study.tr, window, [layer])[0]
             got = pooled[stories.rows_of("s0", subject)].numpy()
