@@ -107,7 +107,7 @@ def select_targets(study: Study, subject: str, config: TuneConfig, *, read: bool
     )
     if selection.n_targets < least:
         need = "" if least == 1 else f"; the loss {config.loss} needs at least {least}"
-        limit = f" (min_ceiling = {config.min_ceiling:g})" if config.min_ceiling > 0 else ""
+        limit = f"; min_ceiling is {config.min_ceiling:g}" if config.min_ceiling > 0 else ""
         raise BraindashError(
             f"{selection.n_targets} of {n_all} targets of subject {subject!r} are left to tune on: "
             f"{left_out(selection.counts())}{limit}{need}.",

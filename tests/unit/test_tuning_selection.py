@@ -212,5 +212,5 @@ def test_no_target_left_says_what_took_them(study: SmallStudy, tmp_path: Path) -
     mask = write(tmp_path / "m.npy", np.arange(20) >= 16)
     with pytest.raises(BraindashError, match=r"0 of 20 .*: 14 outside the regions, 6 outside the mask, 0 below"):
         chosen(study, rois=("auditory",), mask=mask)
-    with pytest.raises(BraindashError, match=r"20 below the ceiling.*min_ceiling = 0\.99"):
+    with pytest.raises(BraindashError, match=r"20 below the ceiling.*min_ceiling is 0\.99"):
         chosen(study, min_ceiling=0.99)

@@ -32,12 +32,15 @@ class Prepared:
         ``save(folder, ref)`` writes the trained weights into an existing folder.
     train_mode : callable
         ``train_mode(on)`` switches the recipe's own dropout; the model's stays off.
+    what : str
+        What is trained in the speech model, and what of it is not, in words.
     """
 
     first_block: int
     parameters: Callable[[], Iterator[tuple[str, torch.nn.Parameter]]]
     save: Callable[[Path, str], None]
     train_mode: Callable[[bool], None]
+    what: str = "nothing of the speech model"
 
 
 # A recipe's `prepared` is a context: on leaving it the model is as it was.
@@ -73,6 +76,15 @@ def get_recipe(name: str) -> Recipe:
     module, function = RECIPES[name].split(":")
     recipe: Recipe = getattr(importlib.import_module(module), function)
     return recipe
+
+
+def blocks(first: int, layer: int) -> str:
+    """Name the blocks that feed a layer, from ``first`` on.
+
+    >>> blocks(6, 9), blocks(8, 9)
+    ('blocks 6 to 8', 'block 8')
+    """
+    return f"block {first}" if layer - 1 == first else f"blocks {first} to {layer - 1}"
 
 
 def resolve_layer(model: SpeechModel, config: TuneConfig) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from braindash.config import TuneConfig
 from braindash.errors import BraindashError
 from braindash.tuning.objectives import get_loss
-from braindash.tuning.recipes import Prepared
+from braindash.tuning.recipes import Prepared, blocks
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,7 @@ def prepared(model: SpeechModel, config: TuneConfig, layer: int) -> Iterator[Pre
             parameters=lambda: iter(trained.items()),
             save=lambda folder, ref: _save(model, folder),
             train_mode=lambda on: None,
+            what=_in_words(model, config, first, layer),
         )
     finally:
         model.encoder.eval().requires_grad_(False)
@@ -81,6 +82,15 @@ def trained_parameters(model: SpeechModel, config: TuneConfig, first: int, layer
     if get_loss(config.loss).ignores_offsets:
         trained.pop(model.shift_of(layer), None)
     return trained
+
+
+def _in_words(model: SpeechModel, config: TuneConfig, first: int, layer: int) -> str:
+    norm = " and the final norm" if model.norm_path and layer == model.n_layers else ""
+    left = [f"{name} ({why})" for name, why in model.never_trained.items()]
+    if get_loss(config.loss).ignores_offsets and model.shift_of(layer):
+        left.append(f"{model.shift_of(layer)} (the loss {config.loss} ignores offsets)")
+    without = f"; not {', '.join(left)}" if left else ""
+    return f"all weights of {blocks(first, layer)}{norm}{without}"
 
 
 def _save(model: SpeechModel, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from braindash.config import TuneConfig
 from braindash.errors import BraindashError, closest
-from braindash.tuning.recipes import Prepared
+from braindash.tuning.recipes import Prepared, blocks
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +59,7 @@ def prepared(model: SpeechModel, config: TuneConfig, layer: int) -> Iterator[Pre
             parameters=lambda: _adapters(model),
             save=lambda folder, ref: _save(adapted, folder, ref),
             train_mode=lambda on: _train_dropout(model, on),
+            what=_in_words(model, config, first, layer),
         )
     finally:
         adapted.unload()
@@ -88,6 +89,11 @@ def target_modules(model: SpeechModel, config: TuneConfig, first: int, layer: in
                 )
             paths.append(known[name])
     return list(dict.fromkeys(paths))
+
+
+def _in_words(model: SpeechModel, config: TuneConfig, first: int, layer: int) -> str:
+    on = ", ".join(config.lora.targets or model.linear_targets(first))
+    return f"adapters of rank {config.lora.rank} on {on} of {blocks(first, layer)}"
 
 
 def _adapters(model: SpeechModel) -> Iterator[tuple[str, torch.nn.Parameter]]:
