@@ -235,7 +235,9 @@ def finish(session: Session, group: str, more: Mapping[str, Any] | None = None) 
     session.emit(payload(found) | dict(more or {}), *group_lines(found))
     if found.state != "done":
         errors = [
-            f"{r.name or r.id}: {r.message or r.problem}" for r in found.rows if r.state in ("failed", "unreadable")
+            f"{r.name or r.id}{_control(r)}: {r.message or r.problem}"
+            for r in found.rows
+            if r.state in ("failed", "unreadable")
         ]
         for error in errors[:5]:
             session.tell(f"error: {error}")
@@ -295,7 +297,8 @@ def group_lines(group: Group) -> list[str]:
         cells += ["" if o.control == "none" else o.control] if controls else []
         cells += [_runs(o), _number(o.validation.mean), _number(o.validation.sd), _number(o.before)]
         cells += [_number(o.test.mean, "+.4f"), _number(o.test.sd)] if tested else []
-        rows.append([*cells, "best" if o.best else ""])
+        so_far = "" if all(x.complete for x in group.outcomes if x.control == "none") else " so far"
+        rows.append([*cells, f"best{so_far}" if o.best else ""])
     states = ", ".join(f"{n} {state}" for state, n in group.states.items())
     lines = [f"Group {plain(group.id)}: {len(group.rows)} runs ({states})", "", *table(headings, rows), ""]
     if group.best:

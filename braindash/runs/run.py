@@ -16,6 +16,7 @@ a run: there is no index that could disagree with it.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import time
@@ -34,6 +35,8 @@ from braindash.runs import files
 from braindash.runs.cluster import ending_of, waiting_line
 from braindash.runs.liveness import derived_state
 from braindash.runs.status import STATUS_VERSION, State, Status
+
+TWIN = ".config.json"  # config.yaml in a form that is fast to read
 
 
 class Run:
@@ -267,8 +270,11 @@ class Run:
     def write_new(self, config: TuneConfig, provenance: Mapping[str, Any]) -> None:
         """Fill an empty folder; only `RunStore.create` calls this, before the folder has its name."""
         now = time.time()
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        data = config.model_dump(mode="json")
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
         atomic_write(self.path / "config.yaml", text)
+        twin = {"of": _digest(text.encode()), "settings": data}
+        (self.path / TWIN).write_text(json.dumps(twin, ensure_ascii=False), encoding="utf-8")
         atomic_write(self.path / "provenance.json", _pretty(provenance))
         self._write_status(Status(n_epochs=config.optimiser.epochs, created=now, queued=now))
 
@@ -319,12 +325,31 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return data
 
 
+def _parse_config(path: Path) -> Any:
+    """Return what config.yaml holds: from its twin in JSON, which is read ten times as fast, if that is of this text.
+
+    The twin may be deleted; a configuration that was edited is read from the YAML.
+    """
+    raw = path.read_bytes()
+    try:
+        twin = json.loads(path.with_name(TWIN).read_bytes())
+        if twin["of"] == _digest(raw):
+            return twin["settings"]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+        pass
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+    return yaml.load(raw.decode("utf-8"), Loader=loader)
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+
 @functools.lru_cache(maxsize=4096)
 def _read_config(path: Path, mtime_ns: int, size: int) -> TuneConfig:
     """Read config.yaml; the file's time and size are in the cache's key, so a change is seen."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        data = _parse_config(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise _unreadable(path.parent.name, f"its config.yaml is damaged ({' '.join(str(error).split())})") from None
     if not isinstance(data, dict):

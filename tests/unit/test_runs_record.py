@@ -38,7 +38,26 @@ def test_a_new_run_is_whole_and_reads_back(store: RunStore) -> None:
     assert again.records() is None
     assert again.metrics == []
     assert again.log_tail() == ""
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.yaml", "provenance.json", "status.json"]
+    assert sorted(p.name for p in run.path.iterdir()) == [
+        ".config.json",
+        "config.yaml",
+        "provenance.json",
+        "status.json",
+    ]
+
+
+def test_the_configuration_is_that_of_the_yaml_whatever_its_twin_says(store: RunStore) -> None:
+    run = store.create(CONFIG)
+    text = (run.path / "config.yaml").read_text(encoding="utf-8")
+    (run.path / "config.yaml").write_text(text.replace("\nseed: 0", "\nseed: 41"), encoding="utf-8")
+    assert run.config == CONFIG.model_copy(update={"seed": 41})
+    for damaged in ("{", "[]", '{"of": 1}', ""):
+        other = store.create(CONFIG)
+        (other.path / ".config.json").write_text(damaged, encoding="utf-8")
+        assert other.config == CONFIG
+    other = store.create(CONFIG)
+    (other.path / ".config.json").unlink()
+    assert other.config == CONFIG
 
 
 def test_run_ids_of_the_same_second_differ(store: RunStore) -> None:
