@@ -104,7 +104,7 @@ def encode_subject(
         raise BraindashError(
             f"No layer is left to evaluate (layers: {config.layers}).", "Choose layers that the models have."
         )
-    chosen = _prepare(train_responses, test_responses, targets, config, usable, unit_rows)
+    chosen = prepare(train_responses, test_responses, targets, usable, unit_rows)
     ceiling, ceiling_from = _ceiling(config.ceiling, targets, repeats, shared_ceiling, len(chosen.usable))
     kept: Fits = FitsInMemory() if fits is None else fits
     fit_layers(jobs, chosen, config, kept, device=device, memory_gb=memory_gb, progress=progress)
@@ -152,14 +152,14 @@ class Prepared:
         return [y.shape[0] for y in self.test]
 
 
-def _prepare(
+def prepare(
     train_responses: Sequence[Any],
     test_responses: Mapping[str, Any],
     targets: pd.DataFrame,
-    config: EncodingConfig,
-    usable: np.ndarray | None,
-    unit_rows: int,
+    usable: np.ndarray | None = None,
+    unit_rows: int = UNIT_ROWS,
 ) -> Prepared:
+    """Check and standardise one subject's responses; parameters as of `encode_subject`."""
     stories = list(test_responses)
     if not stories:
         raise BraindashError("There is no test story to score on.", "Give the study's split a test story.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import pandas as pd
 
 from braindash.config import EncodingConfig, Home, TuneConfig
 from braindash.errors import BraindashError
+from braindash.runs.encoding import Progress, encode_one, extract_features, layer_keys, subject_fits
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.maps import prepare_maps
 from braindash.runs.results import write_results
@@ -25,14 +26,11 @@ from braindash.runs.results import write_results
 if TYPE_CHECKING:
     import xarray as xr
 
-    from braindash.features.store import FeatureStore
     from braindash.runs.record import Run
     from braindash.speech.base import SpeechModel
     from braindash.studies.base import Study
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[float, str], None]
 
 FEATURES_SHARE = 0.55  # of the time goes into features, the rest into the regressions; measured on the demo
 # a region of the study's own with fewer targets gets no row, unless the study has few regions
@@ -47,8 +45,16 @@ class Candidate:
     ref: str
 
 
-def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run: Run,
+    *,
+    config: EncodingConfig | None = None,
+    candidates: Sequence[Candidate] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Encode the test stories with every model of a run and write the results into its folder.
+
+    Layers that were fitted before to the same data are not fitted again (`braindash.runs.parts`).
 
     Parameters
     ----------
@@ -57,6 +63,8 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         ``control`` are evaluated with it.
     config : EncodingConfig, optional
         Overrides the run's own ``encoding`` section.
+    candidates : sequence of Candidate, optional
+        The models; those that `find_candidates` finds now if not given.
     progress : callable, optional
         ``progress(fraction, what)``.
 
@@ -87,7 +95,7 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
     home = run.home
     study = open_study(tuning.study, home)
     subjects = tuple(tuning.subjects or study.subjects)
-    candidates = find_candidates(run, home)
+    candidates = list(candidates or find_candidates(run, home))
     refuse_leaks(study, [c.ref for c in candidates], home)
 
     began = time.monotonic()
@@ -96,7 +104,11 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
         tell(0.01, f"Loading {candidate.name.replace('_', ' ')}")
         models[candidate.name] = open_model(candidate.ref, home)
     store = FeatureStore(home)
-    _extract_all(store, models, study, subjects, settings, tell)
+    fits = {s: subject_fits(home, models, study, s, settings) for s in subjects}
+    missing = {s: fits[s].check(layer_keys(models, settings)) for s in subjects}
+    extract_features(
+        store, models, study, missing, settings, lambda done, what: tell(0.02 + (FEATURES_SHARE - 0.02) * done, what)
+    )
 
     ceilings = shared_ceilings(study, subjects, settings)
     datasets, masks = [], []
@@ -107,7 +119,14 @@ def evaluate_run(run: Run, *, config: EncodingConfig | None = None, progress: Pr
             tell(FEATURES_SHARE + (0.93 - FEATURES_SHARE) * share, f"Encoding {subject}: {what.replace('_', ' ')}")
 
         data = encode_one(
-            store, models, study, subject, settings, encoding_progress, shared_ceiling=ceilings.get(subject)
+            store,
+            models,
+            study,
+            subject,
+            settings,
+            encoding_progress,
+            shared_ceiling=ceilings.get(subject),
+            fits=fits[subject],
         )
         targets = study.targets(subject)
         datasets.append(data)
@@ -191,90 +210,6 @@ def find_candidates(run: Run, home: Home) -> list[Candidate]:
 
 def control_name(config: TuneConfig) -> str:
     return config.control.replace("-", "_")
-
-
-def _extract_all(
-    store: FeatureStore,
-    models: Mapping[str, SpeechModel],
-    study: Study,
-    subjects: Sequence[str],
-    settings: EncodingConfig,
-    tell: Progress,
-) -> None:
-    """Fill the feature store, story by story, so that progress can be told."""
-    work = [
-        (name, story, subject)
-        for name in models
-        for story in study.stories
-        for subject in _first_listeners(study, subjects, story)
-    ]
-    for i, (name, story, subject) in enumerate(work):
-        tell(0.02 + (FEATURES_SHARE - 0.02) * i / len(work), f"Features of {name.replace('_', ' ')}: {story}")
-        store.get(models[name], study, story, subject, settings.window, layers=settings.layers)
-
-
-def _first_listeners(study: Study, subjects: Sequence[str], story: str) -> list[str]:
-    """Return one subject for each distinct set of row times: the others share its features."""
-    firsts: dict[bytes, str] = {}
-    for subject in subjects:
-        if story in study.heard(subject):
-            firsts.setdefault(np.asarray(study.row_times(story, subject)).tobytes(), subject)
-    return list(firsts.values())
-
-
-def encode_one(
-    store: FeatureStore,
-    models: Mapping[str, SpeechModel],
-    study: Study,
-    subject: str,
-    settings: EncodingConfig,
-    progress: Callable[[int, int, str], None] | None = None,
-    *,
-    shared_ceiling: np.ndarray | None = None,
-) -> xr.Dataset:
-    """Encode one subject with every layer of every model: see `encode_subject`."""
-    from braindash.encoding.encode import encode_subject
-    from braindash.features.lags import for_signal, story_designs, unit_rows
-
-    settings = for_signal(settings, study.signal, study.tr)
-    train = [*study.stories_of("tune", subject), *study.stories_of("validation", subject)]
-    test = list(study.stories_of("test", subject))
-    study.split.refuse_test(train, "Fitting the encoding model")
-    if not test or len(train) < 2:
-        raise BraindashError(
-            f"Subject {subject!r} heard {len(test)} test and {len(train)} other stories; 1 and 2 are needed.",
-            "Choose a split that gives it both (study check shows what it heard).",
-        )
-
-    def source(model: SpeechModel, layer: int) -> Callable[[], tuple[list[np.ndarray], dict[str, np.ndarray]]]:
-        def read(story: str) -> np.ndarray:
-            return np.asarray(store.get(model, study, story, subject, settings.window, layers=(layer,))[0])
-
-        return lambda: story_designs(read, train, test, settings)
-
-    features = {
-        name: {
-            layer: source(model, layer)
-            for layer in range(model.n_layers + 1)
-            if settings.layers is None or layer in settings.layers
-        }
-        for name, model in models.items()
-    }
-    repeats = [study.read_repeats(s, subject) for s in test]
-    with_repeats = [r for r in repeats if r is not None and len(r) > 1]
-    return encode_subject(
-        features,
-        [(lambda s=s: study.read_responses(s, subject)) for s in train],
-        {s: (lambda s=s: study.read_responses(s, subject)) for s in test},
-        study.targets(subject),
-        settings,
-        subject=subject,
-        repeats=with_repeats or None,
-        shared_ceiling=shared_ceiling,
-        usable=study.usable(subject),
-        unit_rows=unit_rows(settings, study.signal),
-        progress=progress,
-    )
 
 
 def shared_ceilings(study: Study, subjects: Sequence[str], settings: EncodingConfig) -> dict[str, np.ndarray]:
