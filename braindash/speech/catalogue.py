@@ -61,6 +61,8 @@ def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
         if depth > MAX_DEPTH:
             raise BraindashError(f"{found.folder} is tuned from itself.", "Correct 'base' in its braindash_model.json.")
         base = _describe(find_model(info["base"], home), home, depth + 1)
+        drawn = info.get("base_random_seed") is not None  # the base's weights were replaced by random ones
+        base_hash = str(info.get("base_weights_hash")) if drawn else base.weights_hash
         files = tuned_files(found.folder, info)
         return base.model_copy(
             update={
@@ -69,7 +71,7 @@ def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
                 "source": f"{found.source}, from {info['base']} ({base.source})",
                 "folder": found.folder,
                 "n_bytes": sum(f.stat().st_size for f in files),
-                "weights_hash": hash_tuned(base.weights_hash, found.folder, info),
+                "weights_hash": hash_tuned(base_hash, found.folder, info),
                 "base": info["base"],
             }
         )

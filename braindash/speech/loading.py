@@ -91,7 +91,7 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
             ) from error
     # read anew: the encoder's parameters may be the very tensors that were handed over
     check_loaded(encoder, info, read_encoder_tensors(checkpoint, family), checkpoint.folder)
-    return family(
+    model = family(
         encoder,
         read_preprocessing(checkpoint, family),
         id=found.id,
@@ -99,6 +99,8 @@ def load_checkpoint(checkpoint: Checkpoint, found: Found) -> SpeechModel:
         source=found.source,
         licence=found.licence,
     )
+    model.folder = checkpoint.folder
+    return model
 
 
 def read_encoder_tensors(checkpoint: Checkpoint, family: type[SpeechModel]) -> Iterator[tuple[str, torch.Tensor]]:

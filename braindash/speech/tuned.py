@@ -70,6 +70,17 @@ def open_tuned(found: Found, home: Home, depth: int = 0) -> SpeechModel:
     else:
         model = load_checkpoint(read_checkpoint(base_found.folder), base_found)
     expected = info.get("base_weights_hash")
+    seed = info.get("base_random_seed")
+    if seed is not None:
+        from braindash.speech.random_weights import randomised
+
+        model = randomised(model, int(seed))
+        if expected != model.weights_hash:
+            raise BraindashError(
+                f"{found.id} was tuned from random weights (seed {seed}) that torch {torch.__version__} and this "
+                f"transformers draw otherwise ({str(expected)[:12]}… was {model.weights_hash[:12]}…).",
+                "Install the versions that its run's provenance.json names, or tune it again.",
+            )
     if expected is not None and expected != model.weights_hash:
         raise BraindashError(
             f"{found.id} was tuned from other weights of {info['base']} ({str(expected)[:12]}…) "

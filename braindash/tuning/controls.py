@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from braindash.studies.base import Study
 
 
+SELF_SUPERVISED = ("wav2vec2",)  # families whose pretraining loss is known here
+
+
 class Source(Protocol):
     """What a control reads: the real responses of the stories tuned and chosen on."""
 
@@ -203,6 +206,35 @@ def check_lengths(source: Source, facts: Facts) -> None:
                 )
 
 
+def check_stimulus(source: Source, facts: Facts) -> None:
+    """Raise a BraindashError if the model's own pretraining cannot go on."""
+    if facts.family not in SELF_SUPERVISED:
+        raise BraindashError(
+            f"Control 'stimulus-only' needs a speech model whose self-supervised pretraining can go on "
+            f"({', '.join(SELF_SUPERVISED)}); {facts.family} is none.",
+            "Use the control random-responses, or tune a wav2vec2 model.",
+        )
+    if facts.pretraining_head is False:
+        raise BraindashError(
+            "Control 'stimulus-only' needs the checkpoint's pretraining head (quantizer, project_hid, project_q, "
+            "masked_spec_embed), which this one lacks.",
+            "Use the checkpoint as it was before any fine-tuning, such as facebook/wav2vec2-base.",
+        )
+    if source.config.recipe == "head":
+        raise BraindashError(
+            "Control 'stimulus-only' trains the speech model, but the run's recipe is head.",
+            "Use it with the recipe lora or full.",
+        )
+
+
+def check_recipe(source: Source, facts: Facts) -> None:
+    """Raise a BraindashError if the run itself trains the read-out alone."""
+    if source.config.recipe == "head":
+        raise BraindashError(
+            "Control 'head-only' is the run itself: its recipe is head.", "Leave the control out, or tune with lora."
+        )
+
+
 CONTROLS: dict[str, Control] = {}
 
 
@@ -219,6 +251,9 @@ register("none", Control())
 register("block-permuted", Control(responses=block_permuted, check=check_blocks))
 register("story-permuted", Control(responses=story_permuted, whole=all_story_permuted, check=check_stories))
 register("random-responses", Control(responses=random_responses, check=check_lengths))
+register("stimulus-only", Control(check=check_stimulus, stimulus_only=True))
+register("random-model", Control(random_weights=True))
+register("head-only", Control(check=check_recipe, recipe="head"))
 
 
 def get_control(name: str) -> Control:

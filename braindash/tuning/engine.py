@@ -133,6 +133,7 @@ def tune(
     precision = choose_precision(config.precision, device)
     data = TuningData(study, config)
     model = starting_model(model, data)
+    model = starting_model(model, data)
     counts = {s: selection.counts() for s, selection in data.selections.items()}
     for subject, c in counts.items():
         log(
@@ -213,6 +214,7 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
     import torch
 
     from braindash.tuning.controls import get_control, real
+    from braindash.tuning.controls import get_control, real
     from braindash.tuning.warm_start import reduced_rank_ridge
 
     stories, data, head, config = session.stories, session.data, session.network.head, session.config
@@ -225,6 +227,9 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
     with session.accelerator.autocast():
         session.pretrained = stories.all_pooled(session.network, before)
     pooled = session.pretrained.head
+    if not session.network.learns_responses:
+        log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
+        return
     if not session.network.learns_responses:
         log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
         return

@@ -12,6 +12,8 @@ from braindash.config import TuneConfig
 from braindash.features.store import audio_key
 from braindash.files import disk_errors, replace_folder, sync_folder, write_synced
 from braindash.tuning.checkpoints import RESUME_AFTER
+from braindash.tuning.controls import get_control
+from braindash.wording import explain
 
 if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel
@@ -28,12 +30,15 @@ def describe_model(model: SpeechModel, config: TuneConfig, data: TuningData, lay
     ``stories`` and ``subjects`` are what the weights have seen: whoever evaluates
     the model later is refused a test story that is among them.
     """
+    control = get_control(config.control)
+    drawn = {"base_random_seed": config.seed} if control.random_weights else {}
     return {
         "braindash": 1,
         "base": config.model,
         "base_weights_hash": model.weights_hash,
+        **drawn,
         "family": model.family,
-        "recipe": config.recipe,
+        "recipe": control.recipe or config.recipe,
         "layer": layer,
         "control": config.control,
         "study": data.study.id,
@@ -82,12 +87,8 @@ def save_model(folder: Path, prepared: Prepared, head: Head, about: dict[str, An
 def card(about: dict[str, Any], model: SpeechModel) -> str:
     """Return the model card: what was tuned on what, what was left out, how good, how to load it."""
     config, outcome = about["config"], about["outcome"]
-    permuted = (
-        "\n**This is a control.** The responses were permuted in blocks of "
-        f"{config['permute_block']} TRs, so what it learnt is not about the stories.\n"
-        if about["control"] != "none"
-        else ""
-    )
+    blocks = f" A block has {config['permute_block']} TRs." if "permuted" in about["control"] else ""
+    is_control = f"\n**This is a control.** {explain(about['control'])}{blocks}\n" if about["control"] != "none" else ""
     rows = "\n".join(
         f"| {s} | {c['n_targets']} | {c['n_excluded']} | {c['n_outside']} | {c['n_below_ceiling']} |"
         for s, c in about["targets"].items()
@@ -105,7 +106,7 @@ library_name: peft
 tags: [brain-tuning, braindash]
 ---
 # {about["base"]}, tuned on {about["study"]}
-{permuted}
+{is_control}
 - base: {about["base"]} ({about["family"]}; {model.source or "source not recorded"}),
   weights {about["base_weights_hash"][:16]}
 - licence of the base: {model.licence or "not recorded"}

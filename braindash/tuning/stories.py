@@ -107,6 +107,13 @@ class Stories:
         n = len(self.data.study.audio(item.story))
         return max(0, min(a for a, _ in spans)), min(n, max(b for _, b in spans))
 
+    def reach(self, item: Item) -> tuple[int, int]:
+        """Return the samples [start, stop) of the story's audio that an item's rows are read from."""
+        plans = [self._plans[item.story, self._keys[item.story, s]] for s in self.subjects_of(item)]
+        spans = [span for plan in plans for span in plan.spans_of(*item.bounds(plan.n_rows))]
+        n = len(self.data.study.audio(item.story))
+        return max(0, min(a for a, _ in spans)), min(n, max(b for _, b in spans))
+
     def step(self, item: Item, network: Network, device: torch.device) -> Step:
         """Return the input of one item; subjects that did not tune on the story have no part in it."""
         story = item.story

@@ -1,0 +1,100 @@
+"""What the models of a result are called, and what each control is: one place for pages, figures and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from braindash.config import CONTROL_NAMES
+
+
+@dataclass(frozen=True)
+class Words:
+    """How people read of one model.
+
+    Attributes
+    ----------
+    title : str
+        In legends, menus and tables.
+    phrase : str
+        Within a sentence, "the …".
+    explanation : str
+        What it is and what it shows: two short sentences at most.
+    """
+
+    title: str
+    phrase: str
+    explanation: str
+
+
+MODELS: dict[str, Words] = {
+    "pretrained": Words("Pretrained", "the pretrained model", "The speech model as it was before tuning."),
+    "brain_tuned": Words(
+        "Brain-tuned", "the brain-tuned model", "The speech model tuned to predict the responses of the run."
+    ),
+    "block_permuted": Words(
+        "Tuned on block-permuted responses",
+        "the control tuned on block-permuted responses",
+        "Tuned in the same way on the same responses, their blocks of TRs shuffled within each story. What it gains "
+        "owes nothing to when the responses occurred.",
+    ),
+    "story_permuted": Words(
+        "Tuned on other stories' responses",
+        "the control tuned on other stories' responses",
+        "Tuned in the same way, with blocks of TRs exchanged between stories: the responses are real, but to "
+        "another story. What it gains owes nothing to what was heard.",
+    ),
+    "random_responses": Words(
+        "Tuned on random responses",
+        "the control tuned on random responses",
+        "Tuned in the same way on noise that varies as slowly as each target's responses, and together with the other "
+        "targets as they do. What it gains owes nothing to a brain.",
+    ),
+    "stimulus_only": Words(
+        "Pretrained further on the stories",
+        "the control pretrained further on the stories' sound",
+        "For as many steps, the model's own pretraining went on with the sound of the tuning stories, and no response "
+        "was used. What it gains comes from more of the same audio.",
+    ),
+    "random_model": Words(
+        "Tuned from random weights",
+        "the control tuned from random weights",
+        "The same architecture with random weights, tuned in the same way. What it lacks is what pretraining gave.",
+    ),
+    "head_only": Words(
+        "Read-out alone tuned",
+        "the control whose read-out alone was tuned",
+        "Only the read-out was trained; the speech model is the pretrained one, so its scores equal the pretrained "
+        "model's. Any difference would be an error of the method.",
+    ),
+}
+
+
+def record_name(control: str) -> str:
+    """Return the name that a control's model has in records: ``block-permuted`` is ``block_permuted``."""
+    return control.replace("-", "_")
+
+
+CONTROL_MODELS: tuple[str, ...] = tuple(map(record_name, CONTROL_NAMES))
+
+
+def words_of(model: str) -> Words:
+    """Return how to write of a model of a result; an unknown name is made readable."""
+    key = record_name(model)
+    if key in MODELS:
+        return MODELS[key]
+    readable = key.replace("_", " ").strip() or "unnamed"
+    return Words(readable.capitalize(), f"the {readable} model", "")
+
+
+def explain(control: str) -> str:
+    """Return what a control is; "" for none and for an unknown one."""
+    return "" if control in ("", "none") else words_of(control).explanation
+
+
+def in_order(models: list[str]) -> list[str]:
+    """Return distinct names in the order of every table: pretrained, brain-tuned, the controls, then others by name."""
+    known = [*MODELS]
+    return sorted(
+        dict.fromkeys(models),
+        key=lambda m: (known.index(record_name(m)) if record_name(m) in MODELS else len(known), m),
+    )
