@@ -115,6 +115,10 @@ def preflight(config: TuneConfig, home: Home, timed: bool = True) -> Preflight:
 
         get_loss(config.loss)
     with _noting(found):
+        from braindash.tuning.trackers import check_trackers
+
+        check_trackers(config.trackers)
+    with _noting(found):
         if config.recipe == "imported":
             raise BraindashError(
                 "The recipe imported trains nothing.",

@@ -8,7 +8,6 @@ back: the run is then *queued* again.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from braindash.errors import BraindashError, RunStateError
+from braindash.files import FULL
 from braindash.jobs.queue import DeviceQueue
 from braindash.jobs.reporting import Reporter
 from braindash.runs.run import Run
@@ -29,9 +29,14 @@ from braindash.runs.status import RunError, Status
 
 log = logging.getLogger("braindash.worker")
 
+LEAVE_SECONDS = 20.0  # after SIGTERM, whatever is under way is left: schedulers kill after 30 s or so
 
-class Stopped(Exception):  # noqa: N818  not an error: the run was asked to stop
-    """The run was asked to stop, and everything worth keeping is written."""
+
+class Stopped(BaseException):
+    """The run was asked to stop, and everything worth keeping is written.
+
+    Raised out of a signal's handler wherever the work is, so it must not be taken for a failure there.
+    """
 
 
 class Worker:
@@ -42,16 +47,24 @@ class Worker:
     run : Run
     tune, evaluate : callable, optional
         Stand-ins for `braindash.tuning.tune` and `braindash.runs.evaluate.evaluate_run`, for tests.
+    own_process : bool
+        The process is the worker's alone, and may be ended with it.
     """
 
     def __init__(
-        self, run: Run, tune: Callable[..., Any] | None = None, evaluate: Callable[..., Any] | None = None
+        self,
+        run: Run,
+        tune: Callable[..., Any] | None = None,
+        evaluate: Callable[..., Any] | None = None,
+        *,
+        own_process: bool = False,
     ) -> None:
-        self.run = run
+        self.run, self._own_process = run, own_process
         self._tune, self._evaluate = tune, evaluate
         self._asked = threading.Event()
         self._patient = False  # True where the engine itself polls for a stop between steps
         self._over = False  # True when only the last words are left to write
+        self._leaving: threading.Timer | None = None
         self._in_job = bool(run.read_status().job) and "SLURM_JOB_ID" in os.environ
         self._taken_back = False  # True when Slurm asked, not the user
 
@@ -71,6 +84,8 @@ class Worker:
                 ending = explain(error)
             self._over = True
             report.flush(**{"eta_s": None, "ended": time.time(), **ending})
+            if self._leaving is not None:
+                self._leaving.cancel()
         self.run.stop_path.unlink(missing_ok=True)
         log.info("ended: %s", ending["state"])
         self._complete_set()
@@ -122,12 +137,30 @@ class Worker:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self._asked.is_set()
         self._asked.set()
+        if self._own_process and self._leaving is None:
+            self._leaving = threading.Timer(LEAVE_SECONDS, self._leave)
+            self._leaving.daemon = True
+            self._leaving.start()
         if self._in_job:
             self._taken_back = True
             if again:  # Slurm repeats itself; a worker that takes too long it kills by itself
                 return
         if not self._over and (again or not self._patient):
             raise Stopped
+
+    def _leave(self) -> None:
+        """End the process in the middle of whatever does not end by itself.
+
+        Nothing is lost but that: the engine has written where it stood before a long step, and every file
+        is whole or not there.
+        """
+        try:
+            ending = self._stopped()
+            self.run.update_status(**{"eta_s": None, "ended": time.time(), **ending})
+            log.warning("left in the middle of a step, %.0f s after SIGTERM", LEAVE_SECONDS)
+        except (OSError, BraindashError):
+            log.exception("the last status could not be written")
+        os._exit(0)
 
     def should_stop(self) -> bool:
         """Whether the run was asked to stop, by signal or by file."""
@@ -229,7 +262,7 @@ def _failed(what: str, remedy: str, kind: str) -> dict[str, Any]:
 def explain(error: BaseException) -> dict[str, Any]:
     """Return the status of a failure that is not a BraindashError: one line, and what to do about the known ones."""
     line = " ".join(str(error).split())[:300]
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         return _failed("The disk is full.", "Free some space (braindash cache prune), then resume the run.", "user")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _failed(
@@ -244,9 +277,9 @@ def explain(error: BaseException) -> dict[str, Any]:
     )
 
 
-def work(run: Run) -> Status:
+def work(run: Run, *, own_process: bool = False) -> Status:
     """Work a run in this process, to its end."""
-    return Worker(run).work()
+    return Worker(run, own_process=own_process).work()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -261,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = Run(Path(arguments[0]).absolute())
     log.info("worker %d of run %s", os.getpid(), run.id)
     try:
-        status = work(run)
+        status = work(run, own_process=True)
     except BraindashError as error:
         log.error("%s", error)
         return 2

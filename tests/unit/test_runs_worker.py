@@ -352,3 +352,57 @@ def test_a_stop_during_evaluation_is_heard_between_its_steps(run: Run) -> None:
         raise Stopped
 
     assert Worker(run, engine(), slow).work().state == "stopped"
+
+
+LONG = """
+import os, signal, sys, time
+from pathlib import Path
+from braindash.jobs import worker
+from braindash.runs.run import Run
+
+def tune(study, model, config, workspace, **calls):
+    calls["progress"]({"kind": "step", "step": 1, "n_steps": 9, "epoch": 1, "loss": 0.5})
+    print("in a step", flush=True)
+    time.sleep(600)  # does not end by itself
+
+worker.LEAVE_SECONDS = 0.3
+worker.Worker._tuning = lambda self, report, device: self._long(report)
+
+def long(self, report):
+    self._patient = True
+    tune(None, None, None, None, progress=report.row)
+
+worker.Worker._long = long
+sys.exit(worker.main([sys.argv[1]]))
+"""
+
+
+def test_a_step_that_takes_too_long_is_left_in_time_and_the_run_says_stopped(run: Run) -> None:
+    """One SIGTERM is enough also where the step under way outlasts what a scheduler grants."""
+    process = subprocess.Popen([sys.executable, "-c", LONG, str(run.path)], stdout=subprocess.PIPE, cwd=_source())
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"in a step\n"
+    assert run.status.state == "running"
+    process.terminate()
+    assert process.wait(60) == 0
+    process.stdout.close()
+    status = run.read_status()
+    assert status.state == "stopped"
+    assert status.ended is not None
+    with DeviceQueue(run.home, "cpu").turn("next", waiting=lambda text: pytest.fail(text)):
+        pass  # the device is free
+
+
+def test_a_second_sigterm_ends_it_at_once(run: Run) -> None:
+    def deaf(study: Study, model: Any, config: TuneConfig, workspace: Path, **calls: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert calls["should_stop"]()
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except Exception:
+            pytest.fail("being stopped was taken for a failure")
+        raise AssertionError("the second SIGTERM was not heard")
+
+    assert Worker(run, deaf).work().state == "stopped"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
