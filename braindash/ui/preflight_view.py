@@ -6,14 +6,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.config import TuneConfig
+from braindash.config import ExecutorConfig, TuneConfig
 from braindash.errors import BraindashError
 from braindash.ui import notices, readers
+from braindash.ui.launch_view import Plan
 from braindash.ui.text import count, duration, escape, memory, shorten
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ CHECK_SECONDS = 600
 _SAME_CLICK_SECONDS = 10.0
 
 
-def section(config: TuneConfig) -> None:
-    """Draw the check, the equivalent command and the launch."""
+def section(config: TuneConfig, plan: Plan, configs: Sequence[TuneConfig]) -> None:
+    """Draw the check, the equivalent command and the launch of one run, or of a group of ``configs``."""
     from braindash.jobs.command import command_for
 
     if st.button(
@@ -39,10 +41,10 @@ def section(config: TuneConfig) -> None:
     if found is not None:
         show(found)
     st.markdown("**The same from the command line**")
-    st.code(command_for(config), language="bash", wrap_lines=True)
+    st.code(f"{command_for(config)} {plan.options()}".strip(), language="bash", wrap_lines=True)
     blocked = found is not None and bool(found.problems)
     if st.button(
-        "Launch",
+        f"Launch {count(len(configs), 'run')}" if plan.is_group else "Launch",
         type="primary",
         icon=":material/rocket_launch:",
         key="launch",
@@ -50,7 +52,7 @@ def section(config: TuneConfig) -> None:
         disabled=blocked,
         help="Starts a process of its own; it goes on when this page is closed.",
     ):
-        _launch(config)
+        _launch(config, plan, configs)
 
 
 def show(found: Preflight) -> None:
@@ -148,23 +150,24 @@ def check(config: TuneConfig) -> Preflight:
         ) from None
 
 
-def _launch(config: TuneConfig) -> None:
-    """Check the configuration against study and model, create the run and start its worker."""
+def _launch(config: TuneConfig, plan: Plan, configs: Sequence[TuneConfig]) -> None:
+    """Check the configuration against study and model, create the run or the group, and start it."""
+    asked = config.model_dump_json() + repr(plan)
     before, when = st.session_state.get("launched_config", ("", 0.0))
-    if before == config.model_dump_json() and time.monotonic() - when < _SAME_CLICK_SECONDS:
+    if before == asked and time.monotonic() - when < _SAME_CLICK_SECONDS:
         return  # the second half of a double click
     try:
         with st.spinner("Checking study, model and split …"):
-            run_id = start(config)
+            launched = start_group(plan, configs) if plan.is_group else start(config, plan.executor)
     except BraindashError as error:
         notices.mistake(error)
         return
-    st.session_state["launched_config"] = (config.model_dump_json(), time.monotonic())
-    st.session_state["launched"] = run_id
+    st.session_state["launched_config"] = (asked, time.monotonic())
+    st.session_state["launched"] = launched
 
 
-def start(config: TuneConfig) -> str:
-    """Refuse what cannot run, else create the run and start its worker; return the run's id."""
+def start(config: TuneConfig, executor: ExecutorConfig | None = None) -> dict[str, str]:
+    """Refuse what cannot run, else create the run and start it; return ``{"run": id}``."""
     from braindash.jobs.command import command_for
     from braindash.jobs.launch import launch
     from braindash.jobs.preflight import preflight
@@ -174,5 +177,17 @@ def start(config: TuneConfig) -> str:
     if found.problems:
         raise BraindashError(found.problems[0].what, found.problems[0].remedy)
     run = readers.store().create(config, provenance=collect(config, command_for(config)))
-    launch(run)
-    return run.id
+    launch(run, executor=executor or ExecutorConfig())
+    return {"run": run.id}
+
+
+def start_group(plan: Plan, configs: Sequence[TuneConfig]) -> dict[str, str]:
+    """Refuse what cannot run, else create and start every run of a group; return ``{"group": id}``."""
+    from braindash.jobs.groups import MANY_RUNS, check_settings, launch_group
+
+    if len(configs) > MANY_RUNS:
+        raise BraindashError(
+            f"This would launch {len(configs)} runs.", f"Vary fewer settings: at most {MANY_RUNS} runs from the page."
+        )
+    check_settings(readers.home(), configs)
+    return {"group": launch_group(readers.home(), configs, plan.executor).id}

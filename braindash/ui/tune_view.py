@@ -18,16 +18,41 @@ if TYPE_CHECKING:
 OTHER_MODEL_HELP = "Choose one, or type a hub id such as microsoft/wavlm-base-plus, or the path of a local folder."
 
 
-def earlier_run() -> tuple[TuneConfig | None, str]:
-    """Return the settings of the run that the address names with ``like=``, and that run's id."""
+DEFAULTS = "defaults"
+PRESETS = {
+    "a-iclr": "Brain-tuning, all layers (Moussa et al., ICLR 2025)",
+    "a-multi": "Brain-tuning, many subjects (Moussa & Toneva, NeurIPS 2025)",
+    "b-brainwavlm": "BrainWavLM (Vattikonda et al. 2025)",
+}
+
+
+def starting_point() -> tuple[TuneConfig | None, str]:
+    """Return the settings that the form begins with, and a name for them.
+
+    These are an earlier run's, which the address names with ``like=``; else those of a preset
+    that the reader chooses; else None: the defaults.
+    """
     like = st.query_params.get("like")
-    if not like:
+    if like:
+        try:
+            return readers.store().get(like).config, like
+        except BraindashError as error:
+            notices.mistake(error)
+    from braindash.tuning import presets
+
+    chosen = links.select(
+        "preset",
+        "Start from",
+        [DEFAULTS, *presets.names()],
+        names=lambda p: "The defaults" if p == DEFAULTS else PRESETS.get(p, p),
+        persist=True,
+        help="A published study's settings, every value cited in the preset's file. Change what you like below.",
+    )
+    if chosen == DEFAULTS:
         return None, ""
-    try:
-        return readers.store().get(like).config, like
-    except BraindashError as error:
-        notices.mistake(error)
-        return None, ""
+    # a preset names no study, and its model is a proposal: both are chosen below
+    values = {"model": "", **presets.load(chosen), "study": "", "preset": chosen}
+    return validate(TuneConfig, values, f"Preset {chosen}"), chosen
 
 
 def no_study() -> None:
@@ -42,7 +67,7 @@ def no_study() -> None:
 def choose_study(entries: list[StudyEntry], start: TuneConfig | None) -> tuple[str, readers.StudyFacts]:
     """Draw the choice of a study and what is known of it."""
     titles = {e.id: shorten(e.title or e.id, 60) for e in entries}
-    default = start.study if start else None
+    default = start.study if start and start.study else None
     chosen = links.select("study", "Study", list(titles), default=default, names=titles.__getitem__, persist=True)
     facts = readers.study_facts(chosen)
     if facts.problem:
@@ -90,7 +115,7 @@ def choose_model(start: TuneConfig | None) -> str:
 def main_choices(start: TuneConfig | None) -> dict[settings.Path, Any]:
     """Draw recipe, loss and control; return their values by path."""
     every = {s.dotted: s for s in settings.settings()}
-    out: dict[settings.Path, Any] = {}
+    out: dict[settings.Path, Any] = {("preset",): start.preset if start else "", ("group",): ""}
     for column, name in zip(st.columns(3, gap="medium"), ("recipe", "loss", "control"), strict=True):
         with column:
             out[(name,)] = form.linked_choice(every[name], start)
@@ -121,11 +146,15 @@ def split_note(facts: readers.StudyFacts) -> None:
 
 
 def launched_note() -> None:
-    """Point to the run that was launched from this page."""
-    run_id = st.session_state.get("launched")
-    if not run_id:
+    """Point to the run or the group that was launched from this page."""
+    launched = st.session_state.get("launched")
+    if not launched:
         return
-    row = readers.store().row(run_id)
     with st.container(border=True):
+        if "group" in launched:
+            st.markdown(f"**Launched.** Group {escape(shorten(launched['group'], 80))}")
+            st.page_link(RUNS.path, label="Watch it", icon=RUNS.icon, query_params={"group": launched["group"]})
+            return
+        row = readers.store().row(launched["run"])
         st.markdown(f"**Launched.** {escape(names.run(row))}")
-        st.page_link(RUNS.path, label="Watch it", icon=RUNS.icon, query_params={"run": run_id})
+        st.page_link(RUNS.path, label="Watch it", icon=RUNS.icon, query_params={"run": launched["run"]})

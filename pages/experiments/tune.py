@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from braindash.ui import form, preflight_view, readers, tune_view
+from braindash.ui import form, launch_view, preflight_view, readers, tune_view
 
 st.title("Tune")
 entries = readers.study_entries()
@@ -10,7 +10,7 @@ if not entries:
     tune_view.no_study()
     st.stop()
 
-start, origin = tune_view.earlier_run()
+start, origin = tune_view.starting_point()
 left, right = st.columns([3, 2], gap="large")
 with left:
     study, facts = tune_view.choose_study(entries, start)
@@ -22,5 +22,7 @@ with right:
     config = tune_view.build(entered)
     if config is not None and not facts.problem:
         tune_view.split_note(facts)
-        preflight_view.section(config)
+        planned = launch_view.draw(config)
+        if planned is not None:
+            preflight_view.section(config, *planned)
     tune_view.launched_note()

@@ -119,7 +119,7 @@ def test_launch_makes_a_run_and_starts_its_worker(
     study: str, home: Home, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("braindash.jobs.launch.launch", lambda run, detach=True: started.append(run.id))
+    monkeypatch.setattr("braindash.jobs.launch.launch", lambda run, detach=True, executor=None: started.append(run.id))
     monkeypatch.setattr(
         "braindash.jobs.preflight.preflight", lambda config, home, timed=True: Preflight(command="braindash tune")
     )
@@ -188,3 +188,60 @@ def test_a_check_that_dies_is_a_message(study: str, open_page: OpenPage, monkeyp
 def test_a_test_story_is_named_as_held_out(study: str, open_page: OpenPage) -> None:
     page = open_page("tune")
     assert "s5" in page.success[0].value
+
+
+def test_a_preset_fills_the_form_and_is_recorded(study: str, open_page: OpenPage) -> None:
+    page = open_page("tune", preset="b-brainwavlm")
+    assert page.number_input(key="form_b-brainwavlm_lora.rank").value == 4
+    assert page.selectbox(key="_loss").value == "spatial"
+    command = next(c.value for c in page.code if "braindash tune" in c.value)
+    assert command.startswith("braindash tune --preset b-brainwavlm --study mini")
+
+
+def test_a_group_is_counted_shown_as_a_command_and_launched(
+    study: str, home: Home, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(
+        "braindash.jobs.launch.launch_many", lambda runs, executor=None: started.extend(r.id for r in runs)
+    )
+    monkeypatch.setattr(
+        "braindash.jobs.preflight.preflight", lambda config, home, timed=True: Preflight(command="braindash tune")
+    )
+    page = open_page("tune")
+    page.text_area(key="plan_grid").set_value("rank=4,8")
+    page.number_input(key="plan_seeds").set_value(2)
+    page.multiselect(key="plan_controls").set_value(["block-permuted"])
+    checked(page.run())
+    said = words(page).replace("\\", "")
+    assert "This launches 8 runs as one group, 1 control with each." in said
+    command = next(c.value for c in page.code if "braindash tune" in c.value)
+    assert command.endswith("--grid rank=4,8 --seeds 2 --controls block-permuted")
+    checked(page.button(key="launch").click().run())
+    rows = RunStore(home).list()
+    assert len(rows) == 8
+    assert {r.id for r in rows} == set(started)
+    assert len({RunStore(home).get(r.id).config.group for r in rows}) == 1
+    assert {RunStore(home).get(r.id).config.lora.rank for r in rows} == {4, 8}
+    assert "Launched" in words(page)
+
+
+def test_a_grid_that_cannot_be_read_is_said_and_blocks_the_launch(study: str, open_page: OpenPage) -> None:
+    page = open_page("tune")
+    page.text_area(key="plan_grid").set_value("rnak=4,8")
+    checked(page.run())
+    assert "rnak" in page.error[0].value
+    assert not [b for b in page.button if b.key == "launch"]
+
+
+def test_a_cluster_that_is_not_there_is_said(study: str, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("braindash.ui.launch_view.shutil.which", lambda name: None)
+    page = open_page("tune")
+    page.radio(key="plan_executor").set_value("slurm")
+    checked(page.run())
+    assert "no `sbatch` on this machine" in page.warning[0].value
+    page.text_input(key="plan_partition").set_value("gpu")
+    page.number_input(key="plan_gpus").set_value(2)
+    checked(page.run())
+    command = next(c.value for c in page.code if "braindash tune" in c.value)
+    assert command.endswith("--executor slurm --partition gpu --gpus 2")
