@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from braindash.config import TuneConfig
@@ -38,7 +36,7 @@ class TuneResult:
     Attributes
     ----------
     best_epoch : int
-        The epoch that was kept, from 1; 0 if none was finished.
+        The epoch that was kept, from 1; 0 if none was finished. With ``keep`` last, the last one.
     best_validation_r : float or None
         Its score: mean over targets of the correlation on the validation stories.
     pretrained_validation_r : float or None
@@ -133,7 +131,6 @@ def tune(
     precision = choose_precision(config.precision, device)
     data = TuningData(study, config)
     model = starting_model(model, data)
-    model = starting_model(model, data)
     counts = {s: selection.counts() for s, selection in data.selections.items()}
     for subject, c in counts.items():
         log(
@@ -194,6 +191,7 @@ def run(
     """Start the head or take up the checkpoint, then train; return the position and whether it was stopped."""
     from braindash.tuning import loop
     from braindash.tuning.position import Position
+    from braindash.tuning.starting import start_head
 
     try:
         if checkpoint is None:
@@ -209,56 +207,8 @@ def run(
         return Position(), True
 
 
-def start_head(session: Session, log: Callable[..., None]) -> None:
-    """Fix the head's z-score from the pretrained model, and give it its first weights."""
-    import torch
-
-    from braindash.tuning.controls import get_control, real
-    from braindash.tuning.controls import get_control, real
-    from braindash.tuning.warm_start import reduced_rank_ridge
-
-    stories, data, head, config = session.stories, session.data, session.network.head, session.config
-    began = time.perf_counter()
-
-    def before(story: str) -> None:
-        session.between()
-        log(f"Pretrained features: story {stories.names.index(story) + 1} of {len(stories.names)}, {story}.")
-
-    with session.accelerator.autocast():
-        session.pretrained = stories.all_pooled(session.network, before)
-    pooled = session.pretrained.head
-    if not session.network.learns_responses:
-        log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
-        return
-    if not session.network.learns_responses:
-        log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
-        return
-    tuned = {(story, stories.rows_of(story, s)) for s in data.subjects for story in data.tune[s]}
-    rows = np.concatenate([pooled[key] for key in sorted(tuned)]).astype(np.float64)
-    head.set_statistics(torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(rows.std(axis=0)).float())
-    log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
-    if config.head.init == "random":
-        return
-    with torch.no_grad():
-        designs = {
-            key: head.design(torch.from_numpy(x).to(session.accelerator.device)).cpu().numpy()
-            for key, x in pooled.items()
-        }
-    designs_of = {
-        (story, s): designs[story, stories.rows_of(story, s)] for story in stories.names for s in data.listeners(story)
-    }
-    rank = None if config.head.kind == "linear" else config.head.rank
-    # A control starts with the penalty that the real run starts with. One chosen on its own responses, which the
-    # features do not predict, would be the largest tried: a head of almost nothing, and no match for the real one.
-    fit = reduced_rank_ridge(designs_of, data.real_responses, data.tune, data.validation, rank, config.encoding.alphas)
-    if get_control(config.control).responses is not real:
-        fit = reduced_rank_ridge(designs_of, data.responses, data.tune, data.validation, rank, (fit.alpha,))
-    head.set_weights(fit.shared, fit.outputs)
-    log(f"The head starts at ridge with alpha {fit.alpha:g}, validation r {fit.scores[fit.alpha]:.4f}.")
-
-
 def keep_best(session: Session, position: Position, log: Callable[..., None]) -> dict[str, Any]:
-    """Put the best epoch's weights into the network and return what the run came to."""
+    """Put the weights of the epoch that is kept into the network and return what the run came to."""
     from braindash.tuning.checkpoints import DamagedError, read_checkpoint
     from braindash.tuning.position import load_trained
 
@@ -268,17 +218,19 @@ def keep_best(session: Session, position: Position, log: Callable[..., None]) ->
         best = read_checkpoint(session.folder / position.best_checkpoint)
     except DamagedError as error:
         raise BraindashError(
-            f"The weights of the best epoch, {position.best_epoch}, cannot be read back: {error}.",
+            f"The weights of the epoch to keep, {position.best_epoch}, cannot be read back: {error}.",
             "Check the disk, then start the run again.",
         ) from error
     load_trained(session.network, best.tensors)
     pretrained = position.epochs[0]["validation_r"]
     if position.best_r <= pretrained:
         log(
-            f"The model predicted the validation stories better before tuning (r {pretrained:.4f}) than at the best "
-            f"epoch, {position.best_epoch} (r {position.best_r:.4f}); that epoch is kept all the same."
+            f"The model predicted the validation stories better before tuning (r {pretrained:.4f}) than at the "
+            f"{session.config.keep} epoch, {position.best_epoch} (r {position.best_r:.4f}); that epoch is kept all "
+            "the same."
         )
     return {
+        "keep": session.config.keep,
         "best_epoch": position.best_epoch,
         "best_validation_r": position.best_r,
         "pretrained_validation_r": pretrained,

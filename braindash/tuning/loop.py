@@ -25,6 +25,7 @@ from braindash.tuning.network import Network, Part
 from braindash.tuning.optimiser import make_optimiser
 from braindash.tuning.position import Keeper, Position, restore, trained_tensors
 from braindash.tuning.schedule import Item, count_steps, epoch_items, epoch_steps, item_seed, rate, warmup_of
+from braindash.tuning.starting import refit_head
 from braindash.tuning.stories import Rows, Stories
 from braindash.tuning.validation import Score, fresh_ridge, score_of
 
@@ -51,6 +52,7 @@ class Session:
     identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
     report: Report
     should_stop: Callable[[], bool]
+    alpha: float | None = None  # penalty that the head was first solved with in this session
     pretrained: Rows[tuple[str, str], np.ndarray] | None = None  # of every story before the first step
 
     def log(self, text: str) -> None:
@@ -79,13 +81,13 @@ def train(session: Session, start: Checkpoint | None) -> tuple[Position, bool]:
     config, network = session.config, session.network
     optimiser = make_optimiser(network, config.optimiser)
     module, optimiser = session.accelerator.prepare(network, optimiser)
-    at = Position() if start is None else restore(start, network, optimiser)
+    at = Position(alpha=session.alpha) if start is None else restore(start, network, optimiser)
     saved = start.path.name if start else ""
     keeper = Keeper(network, optimiser, at, session.folder, session.identity, config.keep_checkpoints, saved)
     try:
         with keeper.watching(session.should_stop, session.log):
             if not at.epochs:
-                validate(session, keeper, at, epoch=0)
+                validate(session, keeper, at, optimiser, epoch=0)
             run_epochs(session, keeper, at, module, optimiser)
     except StopRequested:
         keeper.save()
@@ -115,7 +117,7 @@ def run_epochs(session: Session, keeper: Keeper, at: Position, module: Any, opti
             take_step(session, keeper, at, module, optimiser, chosen, n_steps, check=fresh <= 2)
             if at.step % config.checkpoint_steps == 0 and at.done < len(steps):
                 keeper.save()
-        validate(session, keeper, at, epoch=at.epoch)
+        validate(session, keeper, at, optimiser, epoch=at.epoch)
         keeper.save()
 
 
@@ -184,8 +186,8 @@ def add_gradients(session: Session, module: Any, items: list[Item], step: int) -
     return total
 
 
-def validate(session: Session, keeper: Keeper, at: Position, epoch: int) -> None:
-    """Score the model as it stands, end the epoch, report it, and keep it if it is the best so far.
+def validate(session: Session, keeper: Keeper, at: Position, optimiser: Any, epoch: int) -> None:
+    """Score the model as it stands, end the epoch, report it, and keep it if it is the best so far (or the last).
 
     Epoch 0 is the pretrained model; it is reported but never kept as the best.
     """
@@ -195,10 +197,12 @@ def validate(session: Session, keeper: Keeper, at: Position, epoch: int) -> None
     if pooled is None:
         with session.accelerator.autocast():
             pooled = session.stories.all_pooled(network, lambda story: session.between())
+    if epoch and session.config.head.refit == "epoch" and network.learns_responses:
+        refit_head(session, keeper, at, optimiser, pooled.head)
     loss = validation_loss(session, pooled.head)
     own = head_score(session, pooled.head) if network.learns_responses else None
     score = own if own and network.frozen else fresh_score(session, pooled.plain)
-    best = epoch > 0 and (at.best_r is None or score.r > at.best_r)
+    best = epoch > 0 and (session.config.keep == "last" or at.best_r is None or score.r > at.best_r)
     name = f"best-{epoch:04d}"
     if best:
         write_checkpoint(session.folder, name, trained_tensors(network), {"epoch": epoch})
@@ -263,5 +267,6 @@ def head_score(session: Session, pooled: dict[tuple[str, str], np.ndarray]) -> S
 
 
 def out_of_patience(at: Position, patience: int | None) -> bool:
-    """Return whether ``patience`` epochs have passed since the best one."""
-    return patience is not None and at.best_epoch > 0 and at.epoch - 1 - at.best_epoch >= patience
+    """Return whether ``patience`` epochs have passed since the one with the best score, whichever is kept."""
+    scores = [row["validation_r"] for row in at.epochs if row["epoch"] > 0]
+    return patience is not None and bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= patience

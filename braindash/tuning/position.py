@@ -40,6 +40,8 @@ class Position:
         The epoch rows reported so far.
     last_row : dict or None
         The row of the last step.
+    alpha : float or None
+        Penalty that the head was first solved with, which a refit uses again.
     """
 
     step: int = 0
@@ -51,6 +53,7 @@ class Position:
     best_checkpoint: str | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     last_row: dict[str, Any] | None = None
+    alpha: float | None = None
 
 
 def checkpoint_name(at: Position) -> str:

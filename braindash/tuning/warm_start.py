@@ -9,9 +9,13 @@ metric of their designs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+
+ALL = "all"  # stands for every subject where they share one output
+S = TypeVar("S")  # a story's name, or what stands for it
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ class _Moments:
 
 
 def reduced_rank_ridge(
-    designs: Mapping[tuple[str, str], np.ndarray],
-    responses: Callable[[str, str], np.ndarray],
-    tune: Mapping[str, Sequence[str]],
-    validation: Mapping[str, Sequence[str]],
+    designs: Mapping[tuple[S, str], np.ndarray],
+    responses: Callable[[S, str], np.ndarray],
+    tune: Mapping[str, Sequence[S]],
+    validation: Mapping[str, Sequence[S]],
     rank: int | None,
     alphas: Sequence[float],
+    *,
+    shared_output: bool = False,
 ) -> Fit:
     """Fit the head to the tuning stories, its penalty chosen on the validation stories.
 
@@ -69,11 +75,23 @@ def reduced_rank_ridge(
     rank : int or None
         None: no bottleneck.
     alphas : sequence of float
+    shared_output : bool
+        One ``C`` for all subjects: the solution on all (design, response) pairs, one under the other.
 
     References
     ----------
     Mukherjee & Zhu (2011), Statistical Analysis and Data Mining 4:612-622.
     """
+    if shared_output:
+        fit = reduced_rank_ridge(
+            {(pair, ALL): X for pair, X in designs.items()},
+            lambda pair, _: responses(*pair),
+            {ALL: [(story, s) for s in tune for story in tune[s]]},
+            {ALL: [(story, s) for s in validation for story in validation[s]]},
+            rank,
+            alphas,
+        )
+        return replace(fit, outputs=dict.fromkeys(tune, fit.outputs[ALL]))
     subjects = list(tune)
     known: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     moments: dict[str, _Moments] = {}
@@ -159,9 +177,9 @@ def _solve(
 
 
 def _validation_rows(
-    designs: Mapping[tuple[str, str], np.ndarray],
-    responses: Callable[[str, str], np.ndarray],
-    stories: Sequence[str],
+    designs: Mapping[tuple[S, str], np.ndarray],
+    responses: Callable[[S, str], np.ndarray],
+    stories: Sequence[S],
     centre: np.ndarray,
     subject: str,
 ) -> tuple[np.ndarray, np.ndarray]:
