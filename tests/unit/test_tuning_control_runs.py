@@ -13,7 +13,7 @@ import torch
 from tiny_models import save_tiny
 from tuning_study import SmallStudy
 
-from braindash.config import CONTROL_NAMES, Home, TuneConfig
+from braindash.config import CONTROL_NAMES, TuneConfig
 from braindash.errors import BraindashError
 from braindash.speech.base import SpeechModel
 from braindash.speech.catalogue import describe
@@ -23,6 +23,8 @@ from braindash.tuning import TuneResult, tune
 from braindash.tuning.controls import available
 from braindash.tuning.data import TuningData
 from braindash.tuning.estimate import estimate
+from braindash.tuning.recipes import get_recipe
+from braindash.tuning.self_supervised import Sound, StimulusNetwork, hidden_frames, windows_over
 
 BASE: dict[str, Any] = {
     "study": "small",
@@ -227,3 +229,154 @@ def test_random_responses_are_what_is_trained_and_chosen_on(model: SpeechModel, 
     # a real run on that very noise: the head may start elsewhere, so only what precedes training is compared
     _, same = go(model, tmp_path / "b", settings(), study)
     assert of(rows, "epoch")[0]["validation_r"] == pytest.approx(of(same, "epoch")[0]["validation_r"], abs=1e-6)
+
+
+def their_loss(folder: Path, waves: np.ndarray, masked: np.ndarray, negatives: np.ndarray) -> tuple[float, float]:
+    """Return transformers' own loss of one window (from its own encoder), and a loss written out from its outputs."""
+    import transformers
+
+    whole = transformers.Wav2Vec2ForPreTraining.from_pretrained(folder).eval()
+    n_frames = int(whole._get_feat_extract_output_lengths(torch.tensor(waves.shape[1])))
+    mask = torch.zeros(1, n_frames, dtype=torch.bool)
+    mask[0, masked] = True
+    among_all = torch.zeros(1, n_frames, negatives.shape[1], dtype=torch.long)
+    among_all[0, masked] = torch.from_numpy(masked[negatives])
+    x = torch.from_numpy((waves - waves.mean()) / np.sqrt(waves.var() + 1e-7))
+    with torch.no_grad():
+        out = whole(x, mask_time_indices=mask, sampled_negative_indices=among_all)
+        c = torch.nn.functional.normalize(out.projected_states[0, masked], dim=-1)
+        q = torch.nn.functional.normalize(out.projected_quantized_states[0, masked], dim=-1)
+        total = 0.0
+        for t in range(len(masked)):
+            logits = [float(c[t] @ q[t]) / 0.1]
+            for k in negatives[t]:
+                same = torch.equal(
+                    out.projected_quantized_states[0, masked[k]], out.projected_quantized_states[0, masked[t]]
+                )
+                logits += [] if same else [float(c[t] @ q[k]) / 0.1]
+            total += float(torch.logsumexp(torch.tensor(logits), 0)) - logits[0]
+        hidden = whole.wav2vec2(x, mask_time_indices=mask).extract_features[0, masked]
+        entries = whole.quantizer.weight_proj(hidden).view(len(masked), 2, -1).argmax(dim=-1)
+        perplexity = 0.0
+        for g in range(2):
+            share = torch.bincount(entries[:, g], minlength=8).float() / len(masked)
+            perplexity += float(torch.exp(-torch.xlogy(share, share).sum()))
+        total += 0.1 * (16 - perplexity) / 16 * len(masked)
+    return float(out.loss), total
+
+
+def test_the_pretraining_loss_is_transformers_own_and_what_the_paper_writes(folders: dict[str, Path]) -> None:
+    model = open_model(str(folders["pretraining"]))
+    config = settings(control="stimulus-only")
+    waves = [np.random.default_rng(k).standard_normal(32000).astype(np.float32) for k in range(3)]
+    masked, negatives = hidden_frames(3, model.n_frames(32000), 5, seed=1)
+    with get_recipe("lora")(model, config, model.n_layers) as prepared:
+        network = StimulusNetwork(model, prepared, model.n_layers, config)
+        network.set_training(False)
+        with torch.no_grad():
+            ours = float(network(Sound(waves, masked, negatives)))
+    expected = [
+        their_loss(folders["pretraining"], w[None], m, n) for w, m, n in zip(waves, masked, negatives, strict=True)
+    ]
+    n_masked = sum(map(len, masked))
+    assert ours == pytest.approx(sum(e[0] for e in expected) / n_masked, rel=1e-4)
+    assert ours == pytest.approx(sum(e[1] for e in expected) / n_masked, rel=1e-4)
+
+
+def test_masks_cover_spans_and_negatives_are_other_masked_frames() -> None:
+    masked, negatives = hidden_frames(20, 99, 7, seed=4)
+    again, _ = hidden_frames(20, 99, 7, seed=4)
+    other, _ = hidden_frames(20, 99, 7, seed=5)
+    assert all((a == b).all() for a, b in zip(masked, again, strict=True))
+    assert any(len(a) != len(b) or (a != b).any() for a, b in zip(masked, other, strict=True))
+    for at, against in zip(masked, negatives, strict=True):
+        assert 20 <= len(at) <= 65
+        runs = np.split(at, np.flatnonzero(np.diff(at) != 1) + 1)
+        assert all(len(r) >= 10 for r in runs)
+        assert against.shape == (len(at), 7)
+        assert (against != np.arange(len(at))[:, None]).all()
+        assert against.min() >= 0
+        assert against.max() < len(at)
+    state = np.random.get_state()[1].copy()
+    hidden_frames(2, 50, 3, seed=0)
+    assert (np.random.get_state()[1] == state).all()
+    with pytest.raises(BraindashError, match="21 frames"):
+        hidden_frames(1, 20, 3, seed=0)
+
+
+def test_windows_cover_the_sound_of_a_step() -> None:
+    for low, high, n in ((0, 25, 10), (3, 7, 10), (16, 20, 10), (40, 80, 10)):
+        spans = windows_over(low, high, n)
+        assert {b - a for a, b in spans} == {n}
+        covered = {i for a, b in spans for i in range(a, b)}
+        assert set(range(low, high)) <= covered
+        assert min(covered) >= 0
+
+
+def test_stimulus_only_learns_its_task_without_reading_a_response_in_training(
+    model: SpeechModel, tmp_path: Path
+) -> None:
+    study, other = SmallStudy(n_tune=2), SmallStudy(n_tune=2)
+    other.data = {k: np.roll(y, 3, axis=0)[:, ::-1] for k, y in other.data.items()}
+    config = settings(
+        control="stimulus-only", keep="last", optimiser={"epochs": 12, "head_lr": 3e-3}, lora={"dropout": 0}
+    )
+    _, rows = go(model, tmp_path / "a", config, study)
+    losses = [r["validation_loss"] for r in of(rows, "epoch")]
+    assert np.mean(losses[-3:]) < losses[0] - 0.05
+    _, same = go(model, tmp_path / "b", config, other)  # other responses: the same steps, to the last digit
+    assert [r["loss"] for r in of(same, "step")] == [r["loss"] for r in of(rows, "step")]
+    assert [r["validation_loss"] for r in of(same, "epoch")] == losses
+    assert [r["validation_r"] for r in of(same, "epoch")] != [r["validation_r"] for r in of(rows, "epoch")]
+    assert all(r["head_validation_r"] is None for r in of(rows, "epoch"))
+
+
+@pytest.mark.parametrize("control", ["stimulus-only", "random-model", "story-permuted"])
+def test_a_stopped_control_goes_on_exactly(model: SpeechModel, tmp_path: Path, control: str) -> None:
+    config = settings(control=control)
+    whole, rows = go(model, tmp_path / "whole", config)
+    part, first = go(model, tmp_path / "part", config, stop=stop_after(8))
+    assert part.stopped
+    assert 0 < len(of(first, "step")) < len(of(rows, "step"))
+    rest, second = go(model, tmp_path / "part", config, resume=True)
+    assert [r["loss"] for r in (*of(first, "step"), *of(second, "step"))] == [r["loss"] for r in of(rows, "step")]
+    assert whole.model_dir is not None
+    assert rest.model_dir is not None
+    for name in ("adapter_model.safetensors", "head.safetensors", "braindash_model.json"):
+        assert (whole.model_dir / name).read_bytes() == (rest.model_dir / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("whisper", {"control": "stimulus-only"}, "whisper is none"),
+        ("wav2vec2", {"control": "stimulus-only"}, "pretraining head .* lacks"),
+        ("pretraining", {"control": "stimulus-only", "recipe": "head"}, "recipe is head"),
+        ("pretraining", {"control": "stimulus-only", "window": {"context": 0.4, "stride": 0.4}}, "0.4 s are 19 frames"),
+        ("pretraining", {"control": "head-only", "recipe": "head"}, "is the run itself"),
+    ],
+)
+def test_controls_that_cannot_be_made_are_refused_before_a_step(
+    folders: dict[str, Path], tmp_path: Path, family: str, changes: dict[str, Any], message: str
+) -> None:
+    chosen = open_model(str(folders[family]))
+    config = settings(**changes)
+    with pytest.raises(BraindashError, match=message):
+        go(chosen, tmp_path, config)
+    with pytest.raises(BraindashError, match=message):
+        estimate(SmallStudy(), chosen, config)
+    if "window" not in changes:
+        names, reasons = available(SmallStudy(), describe(chosen.ref), settings(**{**changes, "control": "none"}))
+        assert changes["control"] in reasons
+        assert changes["control"] not in names
+
+
+@pytest.mark.parametrize("control", CONTROL_NAMES)
+def test_a_control_is_estimated(model: SpeechModel, control: str) -> None:
+    found = estimate(SmallStudy(), model, settings(control=control))
+    real = estimate(SmallStudy(), model, settings())
+    assert found["n_steps"] == real["n_steps"]
+    assert found["seconds_per_step"] > 0
+    if control != "stimulus-only":
+        less = found["n_parameters_trained"] < real["n_parameters_trained"]
+        assert less == (control == "head-only")
