@@ -42,6 +42,7 @@ LONGEST_NAME = 100  # of a group, as in TuneConfig
 NOT_IN_A_GRID = {
     "seed": "Give --seeds N.",
     "control": "Give --controls.",
+    "evaluate": "Give --set evaluate=false for all of them.",
     "name": "Give --name.",
     "group": "Give --name.",
     "preset": "Launch one group for each preset.",

@@ -112,8 +112,6 @@ class Line:
 
     def work(self) -> None:
         """Work all of them to their ends; return when none is left, or when asked to end."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         while self._waiting and self._tend():
             run = self._waiting.popleft()
             if run.stop_path.exists():
@@ -121,7 +119,8 @@ class Line:
             elif self._is_mine(run) and not self._work_one(run):
                 return
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Note that somebody sent SIGTERM: one that waits is to stop, or the line is to end."""
         self._asked = True
 
     def _work_one(self, run: Run) -> bool:
@@ -200,7 +199,10 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("usage: python -m braindash.jobs.line PROCESSES < PATHS")
         return 2
     runs = [Run(Path(line)) for line in sys.stdin.read().splitlines() if line]
-    Line(runs, int(arguments[0])).work()
+    line = Line(runs, int(arguments[0]))
+    signal.signal(signal.SIGTERM, line.on_signal)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line.work()
     return 0
 
 

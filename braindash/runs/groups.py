@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from braindash.config import NOT_MATCHED, TuneConfig
+from braindash.config import TuneConfig
 from braindash.errors import BraindashError, closest
 from braindash.runs.status import ACTIVE
 
@@ -31,7 +31,7 @@ SHORT_NAMES = {
     "head_lr": "optimiser.head_lr",
     "epochs": "optimiser.epochs",
 }
-_NOT_VARIED = NOT_MATCHED | {"seed", "braindash"}
+_NOT_VARIED = frozenset({"seed", "name", "group", "preset", "control", "evaluate", "braindash"})
 
 
 @dataclass(frozen=True)

@@ -317,6 +317,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(store: RunStore, monkeypatc
     monkeypatch.undo()
     assert (run.path / "status.json").read_bytes() == before
     assert sorted(p.name for p in run.path.iterdir() if p.name != ".lock") == [
+        ".config.json",
         "config.yaml",
         "provenance.json",
         "status.json",
