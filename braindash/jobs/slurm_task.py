@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,16 @@ class RunTask:
             return
         if not claim(run, job):
             return
-        code = _work(run, placement.executor.processes)
-        status = run.read_status()
-        if status.state == "queued":
+
+        def handed_back() -> bool:
+            if run.read_status().state != "queued":
+                return False
             limit = 60.0 * placement.executor.time - notice(placement.executor) - SIGNAL_SLACK
             hand_back(run, job, at_limit=time.time() - began >= limit)
+            return True
+
+        code = _work(run, placement.executor.processes, lambda: os._exit(HANDED_BACK if handed_back() else 0))
+        if handed_back():
             raise SystemExit(HANDED_BACK)
         if code:
             raise SystemExit(code)
@@ -95,11 +101,11 @@ def claim(run: Run, job: str) -> bool:
     return True
 
 
-def _work(run: Run, processes: int) -> int:
+def _work(run: Run, processes: int, leave: Callable[[], None]) -> int:
     if processes == 1:
         from braindash.jobs.worker import main
 
-        return main([str(run.path)])
+        return main([str(run.path)], leave)
     from braindash.jobs.processes import command
 
     # Slurm sends its signals to every process of the step: what this one would pass on has been heard

@@ -47,8 +47,8 @@ class Worker:
     run : Run
     tune, evaluate : callable, optional
         Stand-ins for `braindash.tuning.tune` and `braindash.runs.evaluate.evaluate_run`, for tests.
-    own_process : bool
-        The process is the worker's alone, and may be ended with it.
+    leave : callable, optional
+        Ends the process where what is under way, after SIGTERM, does not end by itself in `LEAVE_SECONDS`.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Worker:
         tune: Callable[..., Any] | None = None,
         evaluate: Callable[..., Any] | None = None,
         *,
-        own_process: bool = False,
+        leave: Callable[[], None] | None = None,
     ) -> None:
-        self.run, self._own_process = run, own_process
+        self.run, self._end = run, leave
         self._tune, self._evaluate = tune, evaluate
         self._asked = threading.Event()
         self._patient = False  # True where the engine itself polls for a stop between steps
@@ -137,7 +137,7 @@ class Worker:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self._asked.is_set()
         self._asked.set()
-        if self._own_process and self._leaving is None:
+        if self._end is not None and self._leaving is None:
             self._leaving = threading.Timer(LEAVE_SECONDS, self._leave)
             self._leaving.daemon = True
             self._leaving.start()
@@ -154,13 +154,14 @@ class Worker:
         Nothing is lost but that: the engine has written where it stood before a long step, and every file
         is whole or not there.
         """
+        assert self._end is not None
         try:
             ending = self._stopped()
             self.run.update_status(**{"eta_s": None, "ended": time.time(), **ending})
             log.warning("left in the middle of a step, %.0f s after SIGTERM", LEAVE_SECONDS)
         except (OSError, BraindashError):
             log.exception("the last status could not be written")
-        os._exit(0)
+        self._end()
 
     def should_stop(self) -> bool:
         """Whether the run was asked to stop, by signal or by file."""
@@ -277,13 +278,19 @@ def explain(error: BaseException) -> dict[str, Any]:
     )
 
 
-def work(run: Run, *, own_process: bool = False) -> Status:
+def work(run: Run) -> Status:
     """Work a run in this process, to its end."""
-    return Worker(run, own_process=own_process).work()
+    return Worker(run).work()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Work the run at the path given; return the exit code: 0 done or stopped, 2 the user's to mend, 1 failed."""
+def main(arguments: list[str] | None = None, leave: Callable[[], None] = lambda: os._exit(0)) -> int:
+    """Work the run at the path given, in a process of its own.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done or stopped, 2 the user's to mend, 1 failed.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
@@ -294,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = Run(Path(arguments[0]).absolute())
     log.info("worker %d of run %s", os.getpid(), run.id)
     try:
-        status = work(run, own_process=True)
+        status = Worker(run, leave=leave).work()
     except BraindashError as error:
         log.error("%s", error)
         return 2
