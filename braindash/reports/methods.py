@@ -108,7 +108,12 @@ def _data(config: dict[str, Any], provenance: dict[str, Any], records: dict[str,
     said = [f"Data. {kind} responses{rate} of {who} were taken from the study “{title}” (id {config['study']})."]
     if simulated:
         said.append("The responses are simulated: they were computed, not recorded.")
-    if split:
+    if split and config["recipe"] == "imported":
+        fitted = _stories([*split["tune"], *split["validation"]])
+        said.append(
+            f"Encoding models were fitted to {fitted} and tested on {_stories(split['test'])} ({_and(split['test'])})."
+        )
+    elif split:
         said.append(
             f"{_stories(split['tune'])} served for tuning, {_stories(split['validation'])} for choosing the epoch, and "
             f"{_stories(split['test'])} ({_and(split['test'])}) for testing alone."
@@ -119,6 +124,8 @@ def _data(config: dict[str, Any], provenance: dict[str, Any], records: dict[str,
 def _tuning(config: dict[str, Any], provenance: dict[str, Any], card: dict[str, Any], signal: str) -> str:
     weights = provenance.get("weights") or {}
     known = f" (weights {weights['hash'][:12]})" if weights.get("hash") else ""
+    if config["recipe"] == "imported":
+        return _elsewhere(config, card, known)
     done = card.get("config") or config  # settled: lags in place of delays for electrodes
     lora, head, opt = done["lora"], done["head"], done["optimiser"]
     at = card.get("layer") or config["layer"]
@@ -174,6 +181,19 @@ def _tuning(config: dict[str, Any], provenance: dict[str, Any], card: dict[str, 
             "which breaks their pairing with the stories and nothing else."
         )
     return " ".join(s for s in said if s)
+
+
+def _elsewhere(config: dict[str, Any], card: dict[str, Any], known: str) -> str:
+    """Return what is known of a model that braindash did not tune."""
+    said = [f"Model. The brain-tuned model was tuned elsewhere from {config['model']}{known}, and evaluated as it is."]
+    if card.get("reference"):
+        said.append(f"It is from {str(card['reference']).rstrip('.')}.")
+    seen = [s for part in (card.get("stories") or {}).values() for s in part]
+    if seen:
+        said.append(f"Its makers say that it saw {_stories(seen)}; none of them is tested on.")
+    elif card.get("seen") == "none":
+        said.append("That it has seen none of these stories was stated by whoever added it.")
+    return " ".join(said)
 
 
 def _targets(config: dict[str, Any], card: dict[str, Any]) -> str:

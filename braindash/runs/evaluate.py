@@ -19,7 +19,7 @@ import pandas as pd
 from braindash.config import EncodingConfig, Home, TuneConfig
 from braindash.errors import BraindashError
 from braindash.runs.encoding import Progress, encode_one, extract_features, layer_keys, subject_fits
-from braindash.runs.leaks import refuse_leaks
+from braindash.runs.leaks import refuse_leaks, seen_caveats
 from braindash.runs.maps import prepare_maps
 from braindash.runs.results import write_results
 
@@ -161,7 +161,11 @@ def evaluate_run(
         | {"region_titles": titles},
         "excluded": excluded,
         "ceilings": {d.attrs["subject"]: d.attrs["ceiling"] for d in datasets},
-        "caveats": [*study.caveats, *_caveats(tuning, settings, study, datasets[0])],
+        "caveats": [
+            *study.caveats,
+            *seen_caveats([c.ref for c in candidates], home),
+            *_caveats(tuning, settings, study, datasets[0]),
+        ],
         "provenance": {
             "evaluation": for_signal(settings, study.signal, study.tr).model_dump(mode="json"),
             "weights": {c.name: models[c.name].weights_hash for c in candidates},
