@@ -190,6 +190,15 @@ def _chromium(session: Session) -> Check:
     return Check(level="ok", what=f"Chromium: {found}")
 
 
+def _slurm(session: Session) -> Check:
+    from braindash.jobs.slurm import reachable
+
+    there, text = reachable()
+    if there:
+        return Check(level="ok", what=text)
+    return Check(level="note", what=f"{text}.", remedy="Only --executor slurm needs it.")
+
+
 CHECKS: tuple[Callable[[Session], Check], ...] = (
     _python,
     _libraries,
@@ -200,6 +209,7 @@ CHECKS: tuple[Callable[[Session], Check], ...] = (
     _home,
     _cortex,
     _chromium,
+    _slurm,
 )
 
 
@@ -218,20 +228,24 @@ def _cache() -> None:
 @cache.command("prune")
 def prune(
     ctx: typer.Context,
-    keep: Annotated[float, typer.Option("--keep", metavar="GB", min=0, help="Features to keep, newest first.")] = 0.0,
+    keep: Annotated[
+        float, typer.Option("--keep", metavar="GB", min=0, help="Features, and fits, to keep, newest first.")
+    ] = 0.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove what can be computed again.
 
-    Features, and what crashes left behind. Runs and studies stay.
+    Features, fits of layers, and what crashes left behind. Runs and studies stay.
     """
     from braindash.features.store import FeatureStore
+    from braindash.runs.parts import FitStore
 
     session = Session(ctx, home, as_json)
     done = FeatureStore(session.home).prune(int(keep * 1e9))
+    n_fits, fit_bytes = FitStore(session.home).prune(int(keep * 1e9))
     left = session.store.leftovers()
-    left_bytes = 0
+    left_bytes = fit_bytes
     for folder in left:
         left_bytes += sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         shutil.rmtree(folder, ignore_errors=True)
@@ -241,8 +255,9 @@ def prune(
             "bytes_freed": freed,
             "features_removed": done.n_removed,
             "features_kept": done.n_kept,
+            "fits_removed": n_fits,
             "leftovers_removed": len(left),
         },
-        f"Freed {size(freed)}: {done.n_removed} feature entries and {len(left)} left-overs; "
+        f"Freed {size(freed)}: {done.n_removed} feature entries, {n_fits} fits and {len(left)} left-overs; "
         f"{done.n_kept} entries kept ({size(done.bytes_kept)}).",
     )

@@ -243,12 +243,27 @@ def finish(session: Session, run: Run) -> None:
 def evaluate(
     ctx: typer.Context,
     run: RunArgument,
+    executor: Annotated[str | None, typer.Option("--executor", help="local (the default) or slurm.")] = None,
+    partition: Annotated[str | None, typer.Option("--partition", help="Slurm: partition.")] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", metavar="TIME", help="Slurm: minutes, 8:00:00 or 1-12:00:00; a day.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", metavar="N", help="Slurm: GPUs of a job; 0.")] = None,
+    cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", help="Slurm: CPU cores of a job; 2.")] = None,
+    memory: Annotated[float | None, typer.Option("--memory", metavar="GB", help="Slurm: memory of a job; 16.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Slurm: account.")] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", metavar="N", help="Slurm: most jobs at a time; 16.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Slurm: return when the jobs are submitted.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Encode every layer of a run's models and compare.
 
     These are the pretrained model, the tuned one, and its finished matching controls.
+
+    With --executor slurm: as jobs, one a subject, model and block of layers.
     """
     from braindash.cli.progress import Bar
     from braindash.runs.evaluate import evaluate_run
@@ -257,8 +272,19 @@ def evaluate(
     found = session.store.get(run)
     if found.status.active:
         raise BraindashError(f"Run {run} is {found.status.state}.", f"Wait for its end: braindash runs watch {run}")
-    with Bar("Evaluating") as bar:
-        records = evaluate_run(found, progress=bar.show)
+    where = executor_from(ctx.params)
+    if where.executor == "slurm":
+        from braindash.jobs.evaluation import submit_evaluation, wait_for_evaluation
+
+        jobs = submit_evaluation(found, where)
+        if detach:
+            session.emit({"run": run, "jobs": list(jobs.all)}, f"{len(jobs.all)} Slurm jobs, the last is {jobs.join}.")
+            return
+        with Bar("Evaluating") as bar:
+            records = wait_for_evaluation(found, jobs, bar.show)
+    else:
+        with Bar("Evaluating") as bar:
+            records = evaluate_run(found, progress=bar.show)
     session.emit(records, *_summary(records))
 
 

@@ -47,6 +47,7 @@ def submit(
     *,
     name: str,
     after: Sequence[str] = (),
+    timeouts: int = 10**6,
 ) -> list[str]:
     """Submit tasks, several as one array, and return the number of each one's job.
 
@@ -61,6 +62,8 @@ def submit(
         Shown by squeue.
     after : numbers of jobs or arrays
         That must have succeeded first.
+    timeouts : int
+        Time limits that submitit starts a task anew after; a run's task sees to that by itself.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def submit(
 
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    slurm = submitit.SlurmExecutor(folder=folder, max_num_timeout=10**6)  # progress is looked at instead
+    slurm = submitit.SlurmExecutor(folder=folder, max_num_timeout=timeouts)
     slurm.update_parameters(**_parameters(executor, name, after))
     try:
         with _as_from_outside():

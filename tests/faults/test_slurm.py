@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +12,10 @@ from slurm_cluster import Cluster, cluster
 from tiny_models import save_tiny
 
 from braindash.config import ExecutorConfig, Home, TuneConfig, validate
+from braindash.errors import BraindashError, RunStateError
 from braindash.jobs.executors import read_placement
 from braindash.jobs.launch import launch, launch_many, resume, stop
+from braindash.runs.cluster import job_book
 from braindash.runs.record import RunStore
 from braindash.runs.run import Run
 from braindash.studies.library import add_study
@@ -102,7 +101,6 @@ def test_a_job_runs_as_a_local_run_does_and_a_requeued_one_too(home: Home, slurm
     status = run.status
     assert status.state == "running"
     assert status.job.isdigit()
-    assert not list((home.path / "locks").glob(f"*slurm-{status.job}*.line/*.json")) or True
     slurm.ask("scontrol", "requeue", status.job)
     until(lambda: run.read_status().state == "queued", "handing back", slurm, run)
     assert run.status.state == "queued"
@@ -112,3 +110,153 @@ def test_a_job_runs_as_a_local_run_does_and_a_requeued_one_too(home: Home, slurm
     assert len(resumed) == 1
     assert resumed[0] >= 3
     assert_same(run, whole)
+
+
+def test_a_signal_before_the_limit_puts_the_job_back_into_the_line(home: Home, slurm: Cluster, whole: Run) -> None:
+    """SIGUSR2 is what Slurm sends before the time limit; the job asks to be started again by itself."""
+    run = make(home)
+    launch(run, executor=SLURM)
+    until(at_step(run, 2), "step 2", slurm, run)
+    job = run.status.job
+    slurm.ask("scancel", "--signal=USR2", job)
+    until(lambda: run.status.state == "queued", "requeueing", slurm, run)
+    assert run.wait(PATIENCE).state == "done", run.log_tail()
+    assert run.status.job == job  # the very same job
+    assert_same(run, whole)
+
+
+def test_a_group_is_an_array_that_is_preempted_stopped_and_resumed(home: Home, slurm: Cluster, whole: Run) -> None:
+    runs = [make(home) for _ in range(3)]
+    launch_many(runs, SLURM.model_copy(update={"parallel": 2}))
+    assert len({run.status.job.partition("_")[0] for run in runs}) == 1
+    assert all(run.status.state == "queued" for run in runs)
+    until(lambda: at_step(runs[0], 2)() and at_step(runs[1], 2)(), "two runs at step 2", slurm, runs[0])
+    waiting = runs[2].status
+    assert waiting.state == "queued"
+    assert "JobArrayTaskLimit" in waiting.message
+    assert stop(runs[2]).state == "stopped"
+    assert runs[2].status.state == "stopped"
+
+    slurm.ask("sbatch", "--parsable", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "sleep 2")
+    for run in runs[:2]:
+        until(lambda run=run: run.read_status().state == "queued", "preemption", slurm, run)  # type: ignore[misc]
+        assert list(run.checkpoints_dir.glob("step-*"))
+    before = steps(runs[0])
+    until(lambda: len(steps(runs[0])) > len(before), "going on", slurm, runs[0])
+    asked = stop(runs[0])
+    assert asked.state == "stopping"
+    assert runs[0].wait(PATIENCE).state == "stopped", runs[0].log_tail()
+    done = steps(runs[0])
+
+    launch_many([runs[0], runs[2]], SLURM)
+    for run in runs:
+        assert run.wait(PATIENCE).state == "done", run.log_tail()
+        assert_same(run, whole)
+    resumed = [row["resumed_from_step"] for row in runs[0].metrics if row.get("resumed_from_step") is not None]
+    assert resumed[-1] == done[-1]  # nothing that was done was lost
+
+
+def test_a_job_killed_with_its_node_is_interrupted_and_resumes(home: Home, slurm: Cluster, whole: Run) -> None:
+    run = make(home, checkpoint_steps=2)
+    launch(run, executor=SLURM)
+    until(at_step(run, 4), "step 4", slurm, run)
+    job = run.status.job
+    slurm.ask("scancel", "--signal=KILL", "--full", job)
+    until(lambda: slurm.ask("squeue", "-h", "-j", job, "-t", "RUNNING,COMPLETING") == "", "Slurm's knowing", slurm)
+    assert until(lambda: run.status.state == "interrupted", "interrupted", slurm, run) < 15
+    assert f"Slurm job {job}" in run.status.message
+    resume(run)  # without saying where: as before
+    assert run.status.job not in ("", job)
+    assert read_placement(run).executor == SLURM
+    assert run.wait(PATIENCE).state == "done", run.log_tail()
+    assert_same(run, whole)
+
+
+def test_a_cancelled_job_is_not_taken_for_one_that_comes_back(home: Home, slurm: Cluster) -> None:
+    """Somebody else's scancel: the worker writes its checkpoint, and the run says that it was interrupted."""
+    run = make(home)
+    launch(run, executor=SLURM)
+    until(at_step(run, 2), "step 2", slurm, run)
+    slurm.ask("scancel", run.status.job)
+    until(lambda: run.status.state == "interrupted", "interrupted", slurm, run)
+    assert "CANCELLED" in run.status.message
+    assert list(run.checkpoints_dir.glob("step-*"))
+
+
+def test_what_waits_stays_queued_while_slurm_does_not_answer(home: Home, slurm: Cluster) -> None:
+    run = make(home, epochs=1)
+    slurm.ask("scontrol", "update", f"nodename={slurm.host}", "state=drain", "reason=test")
+    try:
+        launch(run, executor=SLURM)
+        status = run.status
+        assert status.state == "queued"
+        assert f"Slurm job {status.job} waits" in status.message
+        with pytest.raises(RunStateError, match="launched already"):
+            launch(run, executor=SLURM)
+        slurm.pause_controller()
+        try:
+            job_book().forget()
+            paused = run.status
+        finally:
+            slurm.continue_controller()
+        assert paused.state == "queued"
+        assert "cannot be asked now" in paused.message
+        job_book().forget()
+        assert stop(run).state == "stopped"
+        assert slurm.ask("squeue", "-h", "-j", status.job) == ""
+    finally:
+        slurm.ask("scontrol", "update", f"nodename={slurm.host}", "state=resume")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "remedy"),
+    [
+        ({"partition": "nope"}, "[Ii]nvalid partition.*'nope'", "main, urgent"),
+        ({"memory_gb": 1e5}, "[Mm]emory|configuration is not available", "memory"),
+        ({"gpus": 3}, "configuration is not available", "fewer GPUs"),
+    ],
+)
+def test_what_slurm_refuses_is_said_in_its_words(
+    home: Home, slurm: Cluster, changes: dict[str, Any], what: str, remedy: str
+) -> None:
+    run = make(home)
+    with pytest.raises(BraindashError, match=what) as caught:
+        launch(run, executor=SLURM.model_copy(update=changes))
+    assert remedy in caught.value.remedy
+    assert run.status.state == "interrupted"
+    assert "Not submitted" in run.status.message
+
+
+def test_several_processes_and_the_gpus_that_slurm_gives(home: Home, slurm: Cluster) -> None:
+    """Two processes share a job; its line for the device is its own."""
+    run = make(home, epochs=2, stories_per_step=2)
+    launch(run, executor=SLURM.model_copy(update={"processes": 2, "cpus": 2, "gpus": 1}))
+    until(at_step(run, 1), "step 1", slurm, run)
+    job = run.status.job
+    assert [p.name for p in (home.path / "locks").glob(f"*slurm-{job}.lock")]
+    slurm.ask("scontrol", "requeue", job)
+    until(lambda: run.status.state == "queued", "requeueing", slurm, run)
+    assert run.wait(PATIENCE).state == "done", run.log_tail()
+    assert steps(run) == list(range(1, 1 + max(steps(run))))
+
+
+def test_an_evaluation_in_parts_equals_that_of_one_process(home: Home, slurm: Cluster, whole: Run) -> None:
+    import numpy as np
+
+    from braindash.cli import run as braindash
+    from braindash.runs.evaluate import evaluate_run
+    from braindash.runs.parts import FitStore
+    from braindash.runs.results import open_results
+
+    FitStore(home).prune()
+    evaluate_run(whole)
+    expected = open_results(whole.path)["encoding"].to_dataset().load()
+    FitStore(home).prune()
+    before = len(list((home.path / "fits").rglob("*.npz")))
+    assert before == 0
+    options = ["--executor", "slurm", "--cpus", "1", "--memory", "1", "--time", "30"]
+    assert braindash(["evaluate", whole.id, *options, "--home", str(home.path)]) == 0
+    found = open_results(whole.path)["encoding"].to_dataset().load()
+    assert len(list((home.path / "fits").rglob("*.npz"))) == 8
+    for name in expected.data_vars:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6, rtol=1e-6, err_msg=str(name))
