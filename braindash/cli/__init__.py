@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from braindash.cli import analysis, machine, models, runs, studies, tuning
+from braindash.cli import analysis, machine, models, runs, sharing, studies, tuning
 from braindash.cli.session import DebugOption, HomeOption, JsonOption, Root, Session, VersionOption
 from braindash.config import TuneConfig
 from braindash.errors import BraindashError
@@ -57,6 +57,7 @@ analysis.add_to(app)
 machine.add_to(app)
 app.add_typer(studies.app, name="study")
 app.add_typer(models.app, name="model")
+sharing.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
 
 

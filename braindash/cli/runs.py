@@ -17,7 +17,7 @@ from braindash.jobs.words import duration, size
 if TYPE_CHECKING:
     from braindash.runs.run import Run
 
-app = typer.Typer(help="List, follow, stop, resume and delete runs.", rich_markup_mode=None)
+app = typer.Typer(help="List, follow, stop, resume, delete and share runs.", rich_markup_mode=None)
 
 OneRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id.", show_default=False)]
 GroupOption = Annotated[
@@ -103,6 +103,8 @@ def show(
     session = Session(ctx, home, as_json)
     found = session.store.get(run)
     status, config = found.status, found.config
+    # a model tuned elsewhere is not in the configuration: what was said on the command line is
+    command = found.provenance.get("command", "") if config.recipe == "imported" else command_for(config)
     facts = [
         ("id", found.id),
         ("name", config.name),
@@ -112,7 +114,7 @@ def show(
         ("created", _when(status.created)),
         ("took", duration((status.ended or time.time()) - status.started) if status.started else ""),
         ("folder", str(found.path)),
-        ("command", command_for(config)),
+        ("command", command),
         ("results", "yes" if (found.path / "records.json").exists() else "none yet"),
     ]
     epochs = [m for m in found.metrics if m.get("kind") == "epoch"]
@@ -128,7 +130,7 @@ def show(
             "status": status.state,
             "details": status.model_dump(mode="json"),
             "config": config.model_dump(mode="json"),
-            "command": command_for(config),
+            "command": command,
             "provenance": found.provenance,
             "epochs": epochs,
             "path": str(found.path),
