@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from braindash.studies.base import Study
 
 GB = 1e9
+HIGH_FULL_RATE = 1e-3  # learning rates from about here on undo what whole blocks have learnt
 
 
 class Problem(BaseModel):
@@ -214,6 +215,10 @@ def _check_study(found: Preflight, study: Study, config: TuneConfig) -> None:
             found.notes.append("No chosen subject heard a test story: the run cannot be evaluated.")
         found.n_steps = config.optimiser.epochs * count_steps(data, config)
         _count_targets(found, study, config, read=False)
+    if config.recipe == "full" and config.optimiser.lr > HIGH_FULL_RATE:
+        found.notes.append(
+            f"optimiser.lr is {config.optimiser.lr:g}: high for whole blocks, whose published rate is 5e-5."
+        )
     if study.simulated:
         found.notes.append("The subjects of this study are simulated.")
 

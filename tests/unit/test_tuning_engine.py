@@ -66,7 +66,7 @@ def go(
 
 
 def of_kind(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [{k: v for k, v in r.items() if k != "seconds"} for r in rows if r["kind"] == kind]
+    return [{k: v for k, v in r.items() if k not in {"seconds", "busy"}} for r in rows if r["kind"] == kind]
 
 
 def model_files(workspace: Path) -> dict[str, bytes]:
@@ -322,7 +322,7 @@ def test_a_test_story_is_refused_by_name() -> None:
     [
         ({"rois": ("primary_auditory",)}, "None of the 6 targets"),
         ({"rois": ("lat_language",)}, "Did you mean late_language"),
-        ({"min_ceiling": 0.95}, "below min_ceiling"),
+        ({"min_ceiling": 0.95}, "below the ceiling"),
         ({"subjects": ("sub-03",)}, "no subject 'sub-03'"),
         ({"layer": 9}, "layers 1 to 3"),
         ({"lora": {"first_block": 3}}, "first_block is 3"),
