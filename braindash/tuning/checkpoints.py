@@ -122,12 +122,19 @@ def newest(folder: Path, prefix: str = "step") -> Path | None:
 
 
 def read_newest(folder: Path, log: Callable[[str], None], prefix: str = "step") -> Checkpoint | None:
-    """Return the newest checkpoint that verifies; damaged ones are reported to ``log`` and passed over."""
+    """Return the newest checkpoint that verifies; damaged ones are reported to ``log`` and passed over.
+
+    One whose best epoch's weights do not verify is damaged as well: it could go on, but not end.
+    """
     for path in reversed(listed(folder, prefix)):
         try:
-            return read_checkpoint(path)
+            found = read_checkpoint(path)
+            best = found.state.get("best_checkpoint")
+            if best is not None:
+                read_checkpoint(folder / best)
+            return found
         except DamagedError as error:
-            log(f"Checkpoint damaged: {error}. Falling back to the one before.")
+            log(f"Checkpoint {path.name} is damaged: {error}. Falling back to the one before.")
     return None
 
 

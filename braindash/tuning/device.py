@@ -61,6 +61,13 @@ def choose_precision(wanted: str, device: torch.device) -> Literal["fp32", "bf16
     return "fp32"
 
 
+def put(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return ``tensor`` on ``device``; to a graphics card through pinned memory, without waiting for the copy."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def make_accelerator(device: torch.device, precision: str) -> Accelerator:
     """Return an Accelerator for ``device`` and ``precision``.
 

@@ -242,6 +242,11 @@ def in_group() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def local_size() -> int:
+    """Return how many processes of the team this machine holds: they share its memory and its disk."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))) if in_group() else 1
+
+
 def join() -> Team:
     """Return the team of this process, waiting for the others where the environment says there are some.
 

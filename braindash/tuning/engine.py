@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel
     from braindash.studies.base import Study
     from braindash.tuning.checkpoints import Checkpoint
+    from braindash.tuning.devices import Team
     from braindash.tuning.loop import Session
     from braindash.tuning.position import Position
 
 CHECKPOINTS, CACHE, MODEL, TRACKERS = "checkpoints", "cache", "model", "trackers"
 # Settings that the course of training does not depend on: labels, what is written on the way, what follows.
 NOT_TRAINING = frozenset(
-    {"name", "group", "preset", "evaluate", "keep_checkpoints", "checkpoint_steps", "trackers", "device"}
-)
+    {"name", "group", "preset", "evaluate", "keep_checkpoints", "checkpoint_steps", "trackers", "device",
+     "gradient_checkpointing", "halve_on_memory"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ def tune(
 ) -> TuneResult:
     """Tune ``model`` on the responses of ``study``.
 
+    Called in several processes under torch's RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, it is one
+    fine-tune that they share (see `braindash.tuning.devices`): process 0 reports and writes, a stop asked
+    for in any of them stops all, and all return the same.
+
     Parameters
     ----------
     study : Study
@@ -106,12 +112,33 @@ def tune(
     LeakageError
         If a test story would be seen.
     """
+    from braindash.tuning.devices import join
+
+    team = join()
+    with team.together():
+        told = progress if team.main else (lambda row: None)
+        return _tune(team, study, model, config, workspace, told, should_stop, team.from_main(lambda: resume))
+
+
+def _tune(
+    team: Team,
+    study: Study,
+    model: SpeechModel,
+    config: TuneConfig,
+    workspace: Path,
+    progress: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], bool],
+    resume: bool,
+) -> TuneResult:
+    """Tune in one process of a team; see `tune`."""
     from braindash.features.lags import tuning_for_signal
     from braindash.tuning import loop
     from braindash.tuning.build import make_network, recipe_of, starting_model
     from braindash.tuning.checkpoints import read_newest
     from braindash.tuning.data import TuningData
     from braindash.tuning.device import choose_device, choose_precision, make_accelerator
+    from braindash.tuning.devices import own_device
+    from braindash.tuning.fast import DEFAULT_PRODUCTS, fast_linears
     from braindash.tuning.objectives import get_loss
     from braindash.tuning.output import describe_model, save_model
     from braindash.tuning.position import position_of, seeded
@@ -127,8 +154,8 @@ def tune(
     layer = resolve_layer(model, config)
     get_loss(config.loss)  # a mistake in it is told before anything is read
     check_trackers(config.trackers)
-    device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
+    device = choose_device(own_device(config.device))
+    precision = team.from_main(lambda: choose_precision(config.precision, device))
     data = TuningData(study, config)
     model = starting_model(model, data)
     counts = {s: selection.counts() for s, selection in data.selections.items()}
@@ -143,30 +170,38 @@ def tune(
     folder = workspace / CHECKPOINTS
     checkpoint = None
     if resume:
-        checkpoint = read_newest(folder, log)
+        checkpoint = team.from_main(lambda: read_newest(folder, log))
         check_same_run(checkpoint, identity)
-    else:
+    elif team.main:
         for old in (folder, workspace / MODEL, workspace / TRACKERS):
             shutil.rmtree(old, ignore_errors=True)
 
     home = model.device
-    with seeded(config.seed, device), recipe_of(config)(model, config, layer) as prepared:
+    with (
+        seeded(config.seed, device),
+        recipe_of(config)(model, config, layer) as prepared,
+        fast_linears(model, prepared.first_block, layer, device) as products,
+    ):
         try:
             accelerator = make_accelerator(device, precision)
             model.encoder.to(accelerator.device)
             network = make_network(model, prepared, layer, data).to(accelerator.device)
             stories = Stories(model, data, config, prepared.first_block, workspace / CACHE)
-            names = config.trackers if accelerator.is_main_process else ()
+            names = config.trackers if team.main else ()
             at = position_of(checkpoint) if checkpoint else None
             with followed(names, workspace / TRACKERS, at, about["config"], progress) as told:
-                session = loop.Session(network, stories, data, config, accelerator, folder, identity, told, should_stop)
+                session = loop.Session(
+                    network, stories, data, config, accelerator, folder, identity, told, should_stop, team
+                )
                 log(describe(session, precision))
+                if products != DEFAULT_PRODUCTS:
+                    log(f"Frozen weights are multiplied by {products}.")
                 position, stopped = run(session, checkpoint, resume, log)
             pretrained = position.epochs[0]["validation_r"] if position.epochs else None
-            model_dir = None
-            if not stopped:
+            model_dir = None if stopped else workspace / MODEL
+            if not stopped and team.main:
                 about["outcome"] = keep_best(session, position, log) | {"precision": precision}
-                model_dir = save_model(workspace / MODEL, prepared, network.head, about, model)
+                save_model(workspace / MODEL, prepared, network.head, about, model)
                 stories.prefix.clear()
         finally:
             model.encoder.to(home)
@@ -219,7 +254,7 @@ def keep_best(session: Session, position: Position, log: Callable[..., None]) ->
     except DamagedError as error:
         raise BraindashError(
             f"The weights of the epoch to keep, {position.best_epoch}, cannot be read back: {error}.",
-            "Check the disk, then start the run again.",
+            "Check the disk, then resume the run: it goes on from the last checkpoint that is whole.",
         ) from error
     load_trained(session.network, best.tensors)
     pretrained = position.epochs[0]["validation_r"]

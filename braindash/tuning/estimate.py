@@ -58,7 +58,6 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
 
     from braindash.features.lags import tuning_for_signal
     from braindash.tuning.build import make_network, recipe_of, starting_model
-    from braindash.tuning.build import make_network, recipe_of, starting_model
     from braindash.tuning.device import choose_device, choose_precision, make_accelerator
     from braindash.tuning.loop import make_optimiser
     from braindash.tuning.prefix import prefix_bytes
@@ -71,7 +70,6 @@ def estimate(study: Study, model: SpeechModel, config: TuneConfig) -> dict[str, 
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     data = _UnreadData(study, config)
-    model = starting_model(model, data)
     model = starting_model(model, data)
     n_trs = {t: max(len(data.times(t, s)) for s in data.listeners(t)) for t in data.tune_stories}
     longest = max(n_trs, key=lambda story: n_trs[story])

@@ -6,20 +6,17 @@ finding out never runs out of memory itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from braindash.tuning.schedule import Item
-
 if TYPE_CHECKING:
     from braindash.tuning.network import Network, Step
 
 GB = 1e9
-LEAST_TRS = 4  # a step is not made smaller than this: config.block_trs has the same bound
 SHARE = 0.8  # of the free memory that a step may fill before `auto` computes activations again
 MOVING = 1.15  # gradients in flight on the way back, over what is kept for it; measured on base-sized blocks
 
@@ -55,6 +52,7 @@ def step_memory(network: Network, step: Step) -> StepMemory:
     kept = recomputed = 0
     devices = [step.states[0].h.device] if step.states and step.states[0].h.is_cuda else []
     was, network.checkpointing = network.checkpointing, False
+    network.set_training(True)
     try:
         with torch.random.fork_rng(devices=devices):
             for state in step.states:
@@ -68,6 +66,7 @@ def step_memory(network: Network, step: Step) -> StepMemory:
                 del frames
     finally:
         network.checkpointing = was
+        network.set_training(False)
     return StepMemory(int(MOVING * (kept + head)), int(MOVING * (recomputed + head)))
 
 
@@ -131,32 +130,3 @@ def release(device: torch.device) -> None:
     """Give cached blocks back after a step that did not fit."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def halve(steps: Sequence[Sequence[Item]]) -> list[list[Item]]:
-    """Return twice as many steps, each with half of every item's TRs, in the same order.
-
-    >>> halve([[Item("a", 1, 2)]])
-    [[Item(story='a', block=2, n_blocks=4, subject=None)], [Item(story='a', block=3, n_blocks=4, subject=None)]]
-    """
-    return [
-        [replace(item, block=2 * item.block + part, n_blocks=2 * item.n_blocks) for item in step]
-        for step in steps
-        for part in (0, 1)
-    ]
-
-
-def steps_after(steps: Sequence[Sequence[Item]], cuts: Sequence[int]) -> list[list[Item]]:
-    """Return an epoch's steps as they became: from each number of done steps in ``cuts`` on, halved."""
-    now = [list(step) for step in steps]
-    for done in cuts:
-        now = now[:done] + halve(now[done:])
-    return now
-
-
-def fitting_trs(n_trs: int, needed: int, free: int) -> int:
-    """Return how many TRs a step may have: half as many until they fit into ``free``, and half at least once."""
-    size, scale = n_trs // 2, 0.5
-    while needed * scale > SHARE * free and size > LEAST_TRS:
-        size, scale = size // 2, scale / 2
-    return max(LEAST_TRS, size)

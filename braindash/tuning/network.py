@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from braindash.tuning.recipes import Prepared
     from braindash.tuning.schedule import Item
     from braindash.tuning.stories import Stories
-    from braindash.tuning.schedule import Item
-    from braindash.tuning.stories import Stories
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,6 @@ class Network(nn.Module):
         self._prepared = prepared
         self._loss = loss
         self.learns_responses = True  # False: the head is not a read-out of responses
-        self.learns_responses = True  # False: the head is not a read-out of responses
         self.checkpointing = False  # compute the blocks again on the way back instead of keeping what they need
         self.set_training(False)
 
@@ -124,14 +121,6 @@ class Network(nn.Module):
         """Yield everything that is trained."""
         yield from self.adapters()
         yield from ((f"head.{name}", p) for name, p in self.head.named_parameters())
-
-    def batch(self, stories: Stories, item: Item, device: torch.device) -> Step:
-        """Return the input of one item of a step."""
-        return stories.step(item, self, device)
-
-    def own_validation_loss(self, stories: Stories) -> float | None:
-        """Return the loss on the validation stories where it is not that of a read-out, else None."""
-        return None
 
     def batch(self, stories: Stories, item: Item, device: torch.device) -> Step:
         """Return the input of one item of a step."""

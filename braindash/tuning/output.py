@@ -109,6 +109,7 @@ def card(about: dict[str, Any], model: SpeechModel) -> str:
         for s, c in about["targets"].items()
     )
     caveats = "".join(f"\n- {c}" for c in about["caveats"])
+    kept = ", the last" if config["keep"] == "last" else ", the best"
     where = {"left": ", left hemisphere", "right": ", right hemisphere"}.get(config["hemi"], "")
     mask = f", mask {Path(config['mask']).name}" if config["mask"] else ""
     return f"""---
@@ -126,8 +127,8 @@ tags: [brain-tuning, braindash]
 - trained: {about["trained"]} ({about["n_trained"]:,} weights), and the head
 - regions: {", ".join(config["rois"]) or "every target"}{where}{mask}; least noise ceiling {config["min_ceiling"]:g}
 - stories tuned on: {", ".join(about["stories"]["tune"])}
-- stories used to choose the epoch: {", ".join(about["stories"]["validation"])}
-- epoch kept: {outcome["best_epoch"]}, validation r {outcome["best_validation_r"]:.4f}
+- stories for validation: {", ".join(about["stories"]["validation"])}
+- epoch kept: {outcome["best_epoch"]}{kept}, validation r {outcome["best_validation_r"]:.4f}
   (before tuning {outcome["pretrained_validation_r"]:.4f})
 
 | subject | targets tuned on | not finite or constant | outside the regions | outside the mask | below the ceiling |

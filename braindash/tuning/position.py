@@ -42,6 +42,10 @@ class Position:
         The row of the last step.
     alpha : float or None
         Penalty that the head was first solved with, which a refit uses again.
+    halved : int
+        How often steps were halved for want of memory before this epoch.
+    cuts : list of int
+        Steps of this epoch that were done each time its remaining ones were halved.
     """
 
     step: int = 0
@@ -54,6 +58,8 @@ class Position:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     last_row: dict[str, Any] | None = None
     alpha: float | None = None
+    halved: int = 0
+    cuts: list[int] = field(default_factory=list)
 
 
 def checkpoint_name(at: Position) -> str:
@@ -98,6 +104,7 @@ class Keeper:
     ) -> None:
         self._network, self._optimiser, self._at = network, optimiser, at
         self._folder, self._identity, self._keep, self._saved = folder, identity, keep, saved
+        self.writes = True  # False: another process of the same run writes
         self._lock = threading.RLock()
         self._whole = True  # False while a change is under way, and for good after one that failed
         self._random = random_states(network.head.mean.device)
@@ -116,14 +123,21 @@ class Keeper:
             self._changed = time.monotonic()
             self._whole = True
 
-    def save(self) -> None:
+    @property
+    def whole(self) -> bool:
+        """Whether weights, optimiser and position agree, so that training can go on from them."""
+        return self._whole
+
+    def save(self, again: bool = False) -> None:
         """Write the checkpoint of the position, unless it is there, and remove what is no longer needed.
+
+        With ``again`` one of that name is replaced.
 
         The random states are those at the end of the last change: of a step given up half-way nothing is kept.
         """
         with self._lock:
             name = checkpoint_name(self._at)
-            if name == self._saved or not self._whole:
+            if (name == self._saved and not again) or not self._whole or not self.writes:
                 return
             tensors, numbers = self._random
             state = {**asdict(self._at), "identity": self._identity, "random": numbers}

@@ -20,6 +20,7 @@ import numpy as np
 
 from braindash.files import disk_errors
 from braindash.tuning.checkpoints import RESUME_AFTER
+from braindash.tuning.device import put
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +79,13 @@ class PrefixStates:
         self._kept: dict[tuple[str, int], _Kept] = {}
         self._extras: dict[int, dict[str, Any]] = {}
 
+    @property
+    def unfilled(self) -> int:
+        """Bytes of memory that states not yet computed will take."""
+        if self.where != "memory":
+            return 0
+        return self.n_bytes - sum(kept.states.nbytes for kept in self._kept.values())
+
     def fill(self, story: str) -> None:
         """Compute and keep one story's states, unless they are kept nowhere."""
         import torch
@@ -115,7 +123,7 @@ class PrefixStates:
                 h = kept.states if whole else kept.states[at]
             else:
                 h = torch.from_numpy(np.array(kept.states[at]))
-        return State(h.to(self.model.device), self._extras_of(length))
+        return State(put(h, self.model.device), self._extras_of(length))
 
     def _extras_of(self, length: int) -> dict[str, Any]:
         if length not in self._extras:  # read back from the disk: the blocks have not run in this process

@@ -20,9 +20,7 @@ Pooled = Mapping[tuple[str, str], np.ndarray]
 
 def start_head(session: Session, log: Callable[..., None]) -> None:
     """Fix the head's z-score from the pretrained model, and give it its first weights."""
-    from braindash.tuning.controls import get_control, real
-
-    stories, data, head, config = session.stories, session.data, session.network.head, session.config
+    stories = session.stories
     began = time.perf_counter()
 
     def before(story: str) -> None:
@@ -30,11 +28,19 @@ def start_head(session: Session, log: Callable[..., None]) -> None:
         log(f"Pretrained features: story {stories.names.index(story) + 1} of {len(stories.names)}, {story}.")
 
     with session.accelerator.autocast():
-        session.pretrained = stories.all_pooled(session.network, before)
+        session.pretrained = stories.all_pooled(session.network, before, session.team)
     log(f"Pretrained features of {len(stories.names)} stories took {time.perf_counter() - began:.1f} s.")
-    if not session.network.learns_responses:
-        return
-    pooled = session.pretrained.head
+    if session.network.learns_responses:
+        if session.team.main:
+            first_weights(session, session.pretrained.head, log)
+        session.alpha = session.team.from_main(lambda: session.alpha)  # the weights are shared with the others later
+
+
+def first_weights(session: Session, pooled: Pooled, log: Callable[..., None]) -> None:
+    """Set the z-score, and the matrices where they do not start at random."""
+    from braindash.tuning.controls import get_control, real
+
+    stories, data, head, config = session.stories, session.data, session.network.head, session.config
     tuned = {(story, stories.rows_of(story, s)) for s in data.subjects for story in data.tune[s]}
     rows = np.concatenate([pooled[key] for key in sorted(tuned)]).astype(np.float64)
     head.set_statistics(torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(rows.std(axis=0)).float())
@@ -61,9 +67,12 @@ def refit_head(session: Session, keeper: Keeper, at: Position, optimiser: Any, p
     """
     assert at.alpha is not None
     head = session.network.head
-    fit = solve_head(session, pooled, (at.alpha,), session.data.responses)
+    fit = solve_head(session, pooled, (at.alpha,), session.data.responses) if session.team.main else None
+    session.team.agree()  # nothing may fail or wait while the weights change
     with keeper.changing():
-        head.set_weights(fit.shared, fit.outputs)
+        if fit is not None:
+            head.set_weights(fit.shared, fit.outputs)
+        session.team.share([p.data for p in head.closed_form()])
         for parameter in head.closed_form():
             optimiser.state.pop(parameter, None)
 

@@ -13,6 +13,8 @@ import torch
 
 from braindash.config import TuneConfig
 from braindash.tuning.data import TuningData
+from braindash.tuning.device import put
+from braindash.tuning.devices import Team, local_size
 from braindash.tuning.frame_map import FrameMap
 from braindash.tuning.network import Network, Part, Step
 from braindash.tuning.pooling import Plan, plan_story
@@ -83,6 +85,7 @@ class Stories:
         # Where the rows never change each story is read once, and its pooled rows are kept instead.
         fixed = first_block == resolve_layer(model, config) and config.head.pooling == "mean"
         memory, disk = (0, 0) if fixed else budgets(cache)
+        memory, disk = memory // local_size(), disk // local_size()
         self.prefix = PrefixStates(model, first_block, spans, data.study.audio, cache, memory=memory, disk=disk)
         self._maps: dict[tuple[object, ...], FrameMap] = {}
         self._fixed: dict[str, Rows[str, torch.Tensor]] = {}
@@ -100,12 +103,10 @@ class Stories:
         wanted = self.data.subjects if item.subject is None else (item.subject,)
         return [s for s in wanted if item.story in self.data.tune[s]]
 
-    def reach(self, item: Item) -> tuple[int, int]:
-        """Return the samples [start, stop) of the story's audio that an item's rows are read from."""
-        plans = [self._plans[item.story, self._keys[item.story, s]] for s in self.subjects_of(item)]
-        spans = [span for plan in plans for span in plan.spans_of(*item.bounds(plan.n_rows))]
-        n = len(self.data.study.audio(item.story))
-        return max(0, min(a for a, _ in spans)), min(n, max(b for _, b in spans))
+    def n_rows(self, item: Item) -> int:
+        """Return the TRs of an item; of the subject with most where they differ."""
+        plans = (self._plans[item.story, self._keys[item.story, s]] for s in self.subjects_of(item))
+        return max(stop - start for start, stop in (item.bounds(plan.n_rows) for plan in plans))
 
     def reach(self, item: Item) -> tuple[int, int]:
         """Return the samples [start, stop) of the story's audio that an item's rows are read from."""
@@ -124,7 +125,7 @@ class Stories:
             start, stop = item.bounds(self._plans[story, key].n_rows)
             first = max(0, start - network.head.history)
             wanted[key] = (first, stop)
-            Y = torch.from_numpy(self.data.responses(story, subject)[start:stop]).to(device)
+            Y = put(torch.from_numpy(self.data.responses(story, subject)[start:stop]), device)
             parts.append(Part(subject, key, start - first, Y))
         if network.rows_fixed:
             rows = self.pooled(story, network).head
@@ -164,17 +165,32 @@ class Stories:
             self._fixed[story] = rows
         return rows
 
-    def all_pooled(self, network: Network, before: Callable[[str], None]) -> Rows[tuple[str, str], np.ndarray]:
-        """Return `pooled` of every story by (story, rows key), as arrays; ``before`` is called ahead of each story."""
+    def all_pooled(
+        self, network: Network, before: Callable[[str], None], team: Team | None = None
+    ) -> Rows[tuple[str, str], np.ndarray]:
+        """Return `pooled` of every story by (story, rows key), as arrays; ``before`` is called ahead of each story.
+
+        Several processes divide the stories: ``before`` is called in all of them for the first of each
+        round, and what all have computed is returned in process 0, nothing in the others.
+        """
+        team = team or Team()
         plain: dict[tuple[str, str], np.ndarray] = {}
         learnt = {} if network.weighs_frames else plain
-        for story in self.names:
-            before(story)
+        for at in range(0, len(self.names), team.size):
+            before(self.names[at])
+            if at + team.rank >= len(self.names):
+                break
+            story = self.names[at + team.rank]
             rows = self.pooled(story, network)
             plain |= {(story, k): x.cpu().numpy() for k, x in rows.plain.items()}
             if learnt is not plain:
                 learnt |= {(story, k): x.cpu().numpy() for k, x in rows.head.items()}
-        return Rows(plain, learnt)
+        if team.size == 1:
+            return Rows(plain, learnt)
+        gathered = team.gather((plain, learnt if learnt is not plain else None))
+        plain = {key: x for part, _ in gathered for key, x in part.items()}
+        weighed = {key: x for _, part in gathered for key, x in (part or {}).items()}
+        return Rows(plain, weighed or plain)
 
     def _states(self, story: str, spans: Sequence[Span]) -> list[State]:
         """Return the prefix states of ``spans`` (in order of length), one batch a length."""

@@ -163,6 +163,8 @@ def _solve(
     inner = (R * root).T @ outer @ (R * root)
     _, U = np.linalg.eigh(inner)
     U = U[:, ::-1][:, :rank]
+    # An eigenvector's sign is anyone's choice: fixed, so that all processes and machines choose alike.
+    U = U * np.sign(U[np.abs(U).argmax(axis=0), np.arange(U.shape[1])])
     shared = (R / root) @ U
     back = (R * root) @ U  # (p, rank): C_s = back' B_s
     outputs = {}
