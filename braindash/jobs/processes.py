@@ -112,13 +112,13 @@ def _forwarded(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 
 class _Asked:
-    """SIGTERM, kept as a wish to stop; a second one ends the process."""
+    """SIGTERM, kept as a wish to stop; a second one ends the process, but in a job of Slurm, which repeats itself."""
 
     def __init__(self) -> None:
         self.to_stop = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.to_stop:
+        if self.to_stop and "SLURM_JOB_ID" not in os.environ:
             raise SystemExit(128 + number)
         self.to_stop = True
 

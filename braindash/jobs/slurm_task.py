@@ -109,8 +109,9 @@ def _work(run: Run, processes: int, leave: Callable[[], None]) -> int:
     from braindash.jobs.processes import command
 
     # Slurm sends its signals to every process of the step: what this one would pass on has been heard
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # inherited: only the worker listens, and tells the others
     return subprocess.Popen(command(processes, run.path)).wait()
 
 
