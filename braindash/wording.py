@@ -32,36 +32,36 @@ MODELS: dict[str, Words] = {
         "Brain-tuned", "the brain-tuned model", "The speech model tuned to predict the responses of the run."
     ),
     "block_permuted": Words(
-        "Tuned on block-permuted responses",
+        "Block-permuted",
         "the control tuned on block-permuted responses",
         "Tuned in the same way on the same responses, their blocks of TRs shuffled within each story. What it gains "
         "owes nothing to when the responses occurred.",
     ),
     "story_permuted": Words(
-        "Tuned on other stories' responses",
+        "Story-permuted",
         "the control tuned on other stories' responses",
         "Tuned in the same way, with blocks of TRs exchanged between stories: the responses are real, but to "
         "another story. What it gains owes nothing to what was heard.",
     ),
     "random_responses": Words(
-        "Tuned on random responses",
+        "Random responses",
         "the control tuned on random responses",
         "Tuned in the same way on noise that varies as slowly as each target's responses, and together with the other "
         "targets as they do. What it gains owes nothing to a brain.",
     ),
     "stimulus_only": Words(
-        "Pretrained further on the stories",
+        "Stimulus only",
         "the control pretrained further on the stories' sound",
         "For as many steps, the model's own pretraining went on with the sound of the tuning stories, and no response "
         "was used. What it gains comes from more of the same audio.",
     ),
     "random_model": Words(
-        "Tuned from random weights",
+        "Random weights",
         "the control tuned from random weights",
         "The same architecture with random weights, tuned in the same way. What it lacks is what pretraining gave.",
     ),
     "head_only": Words(
-        "Read-out alone tuned",
+        "Read-out only",
         "the control whose read-out alone was tuned",
         "Only the read-out was trained; the speech model is the pretrained one, so its scores equal the pretrained "
         "model's. Any difference would be an error of the method.",

@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 
-Row = Mapping[str, Any]
+from braindash.wording import words_of
 
-MODEL_WORDS = {
-    "pretrained": "the pretrained model",
-    "brain_tuned": "the brain-tuned model",
-    "block_permuted": "the control tuned on block-permuted responses",
-}
+Row = Mapping[str, Any]
 
 REGION_WORDS = {
     "late_language": "the late-language regions",
@@ -21,6 +17,8 @@ REGION_WORDS = {
     "early_auditory": "early auditory cortex",
     "cortex": "the targets as a whole",
 }
+
+FEW_CONTROLS = 2  # each gets a sentence of its own; more share one
 
 QUESTION = "What did brain-tuning change?"
 
@@ -79,7 +77,7 @@ def summarise(
     name = _title(region, titles)
     pre = _level(encoding, "pretrained", subject, region, last, normalised)
     post = _level(encoding, tuned, subject, region, last, normalised)
-    words = MODEL_WORDS.get(tuned, tuned)
+    words = words_of(tuned).phrase
     n_targets = focus["n_targets"] - (focus["n_excluded"] if normalised else 0)
     claim = {
         "rose": f"{words} predicts {name} better than the pretrained one does",
@@ -147,7 +145,10 @@ def _stories(focus: Row, change: float) -> str:
 def _control_sentence(
     rows: Sequence[Row], against: Sequence[Row], tuned: str, subject: str, region: str, layer: int, normalised: bool
 ) -> str:
+    """Say what the controls did: each in a sentence where they are few, all in one or two where they are many."""
     keys = ("delta_r_norm", "r_norm_ci_low", "r_norm_ci_high") if normalised else ("delta_r", "ci_low", "ci_high")
+    mine = [r for r in against if r["subject"] == subject]
+    pairs: dict[str, tuple[float, ...]] = {}
     said = []
     for model in dict.fromkeys(r["model"] for r in rows):
         if model == tuned:
@@ -156,14 +157,38 @@ def _control_sentence(
         if row is None:
             continue
         change, low, high = (row[k] for k in keys)
-        words = MODEL_WORDS.get(model, model)
+        words = words_of(model).phrase
         verb = "gained" if low > 0 else "lost" if high < 0 else "shows no clear change:"
         sentence = f"{words[0].upper()}{words[1:]} {verb} {change:+.3f} ({_interval(low, high)})"
-        pair = _find([r for r in against if r["against"] == model and r["subject"] == subject], tuned, region, layer)
+        pair = _find([r for r in mine if r["against"] == model], tuned, region, layer)
         if pair is not None:
-            gap, gap_low, gap_high = (pair[k] for k in keys)
+            pairs[model] = gap, gap_low, gap_high = tuple(float(pair[k]) for k in keys)
             sentence += f"; brain-tuned less control is {gap:+.3f} ({_interval(gap_low, gap_high)})"
         said.append(f"{sentence}.")
+    return " ".join(said) if len(said) <= FEW_CONTROLS or len(pairs) < len(said) else _many_controls(pairs)
+
+
+def _many_controls(pairs: Mapping[str, tuple[float, ...]]) -> str:
+    """Say, from brain-tuned less each control with its interval, which of them it exceeds."""
+    above = {m: p for m, p in pairs.items() if p[1] > 0}
+    below = {m: p for m, p in pairs.items() if p[2] < 0}
+    open_ = {m: p for m, p in pairs.items() if m not in above and m not in below}
+
+    def listed(found: Mapping[str, tuple[float, ...]], intervals: bool) -> str:
+        parts = [
+            f"{words_of(m).title.lower()} {p[0]:+.3f}" + (f" ({_interval(p[1], p[2])})" if intervals else "")
+            for m, p in found.items()
+        ]
+        return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+    said = []
+    if above:
+        n = f"all {len(pairs)}" if len(above) == len(pairs) else f"{len(above)} of {len(pairs)}"
+        said.append(f"Brain-tuned gained more than {n} controls, with intervals above 0: {listed(above, False)}.")
+    if open_:
+        said.append(f"No clear difference from {listed(open_, True)}.")
+    if below:
+        said.append(f"It gained less than {listed(below, True)}.")
     return " ".join(said)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from braindash.figures.style import (
     FONT_SIZE,
     ThemeName,
+    band_opacity,
     base_layout,
     legend_height,
     model_order,
@@ -32,7 +33,7 @@ _LINE = 18  # px more for a title of two lines
 # Intervals of several models nearly coincide. Whiskers side by side keep them apart; with many layers they would
 # run into each other, so bands are drawn then.
 _MOST_WHISKERS = 8  # layers
-_APART = 0.13  # layers between the marks of two models
+_APART, _SPREAD = 0.13, 0.76  # layers between the marks of two models; between those of the first and the last
 
 
 def layer_curves(
@@ -236,7 +237,7 @@ def _add_model(
                 x=np.concatenate([x[ok], x[ok][::-1]]),
                 y=np.concatenate([high[ok], low[ok][::-1]]),
                 fill="toself",
-                fillcolor=rgba(colour, 0.18),
+                fillcolor=rgba(colour, band_opacity(style)),
                 line={"width": 0},
                 mode="lines",
                 hoverinfo="skip",
@@ -272,8 +273,8 @@ def _add_model(
             legendrank=style.order,
             showlegend=first,
             cliponaxis=False,
-            line={"color": colour, "width": 2.2, "dash": style.dash},
-            marker={"size": 7, "symbol": symbols, "color": colour, "line": {"width": 1.5, "color": colour}},
+            line={"color": colour, "width": style.width, "dash": style.dash},
+            marker={"size": style.size, "symbol": symbols, "color": colour, "line": {"width": 1.5, "color": colour}},
             customdata=np.column_stack([low, high, rows["n"].to_numpy(float), x]),
             hovertemplate=(
                 f"<b>{style.title}</b><br>layer %{{customdata[3]}}: %{{y:.3f}}<br>"
@@ -291,7 +292,8 @@ def _places(records: pd.DataFrame) -> dict[str, float]:
     models = model_order(records["model"])
     if records["layer"].nunique() > _MOST_WHISKERS:
         return {}
-    return {model: _APART * (i - (len(models) - 1) / 2) for i, model in enumerate(models)}
+    apart = min(_APART, _SPREAD / len(models))
+    return {model: apart * (i - (len(models) - 1) / 2) for i, model in enumerate(models)}
 
 
 def _fit_y(fig: go.Figure, records: pd.DataFrame, also: Iterable[float | None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from braindash.figures.layers import COLUMNS, LAYER_AXIS, panel_note
 from braindash.figures.style import (
     MARKERS,
     ThemeName,
+    band_opacity,
     model_order,
     model_style,
     region_title,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
 
 
 def static_layer_curves(
@@ -90,7 +91,7 @@ def static_layer_curves(
             style = model_style(model)
             curve = here[here["model"] == model].sort_values("layer")
             x, y, low, high = (curve[c].to_numpy(float) for c in ("layer", "value", "low", "high"))
-            axes.fill_between(x, low, high, color=style.color(theme), alpha=0.18, linewidth=0)
+            axes.fill_between(x, low, high, color=style.color(theme), alpha=band_opacity(style), linewidth=0)
             (lines[model],) = axes.plot(
                 x,
                 y,
@@ -98,14 +99,14 @@ def static_layer_curves(
                 linestyle=_DASHES[style.dash],
                 marker=MARKERS.get(style.symbol, "o"),
                 markersize=4.5,
-                linewidth=1.8,
+                linewidth=style.width - 0.4,
             )
     ordered = model_order(lines)
     legend = figure.legend(
         [lines[m] for m in ordered],
         [model_style(m).title for m in ordered],
         loc="outside upper center",
-        ncols=min(len(ordered), columns),
+        ncols=min(len(ordered), max(columns, 4)),
         frameon=False,
         fontsize=10,
         labelcolor=colours.text,

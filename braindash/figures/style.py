@@ -1,8 +1,9 @@
 """How models, regions and backgrounds look, the same in every figure.
 
-Model colours are from Okabe and Ito's palette, which stays apart under the
-common colour-vision deficiencies; marks and dashes differ too, so that a figure
-still reads in grey.
+The colours of the pretrained and the brain-tuned model are from Okabe and Ito's palette;
+those of the six controls were chosen beside them so that all eight stay apart under the
+common colour-vision deficiencies. Marks and dashes differ too, so that a figure still
+reads in grey, and the controls' lines are thinner.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from braindash.errors import BraindashError, closest
+from braindash.wording import MODELS, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,23 +29,42 @@ class ModelStyle:
     title: str
     light: str  # line colour on a light page
     dark: str  # and on a dark one
-    dash: Literal["solid", "dash", "dot"]
+    dash: Literal["solid", "dash", "dot", "dashdot", "longdash"]
     symbol: str  # plotly's name; MARKERS gives matplotlib's
     order: int  # place in legends
+    width: float = 1.5  # of lines, px
+    size: int = 6  # of marks, px
 
     def color(self, theme: ThemeName) -> str:
         return self.dark if theme == "dark" else self.light
 
 
+def _known(name: str, light: str, dark: str, dash: Any, symbol: str, **weight: Any) -> ModelStyle:
+    return ModelStyle(MODELS[name].title, light, dark, dash, symbol, list(MODELS).index(name), **weight)
+
+
 MODEL_STYLE: dict[str, ModelStyle] = {
-    "pretrained": ModelStyle("Pretrained", "#0072B2", "#56B4E9", "solid", "circle", 0),
-    "brain_tuned": ModelStyle("Brain-tuned", "#D55E00", "#FF9F4A", "solid", "square", 1),
-    "block_permuted": ModelStyle("Tuned on block-permuted responses", "#6B6B6B", "#B5B5B5", "dash", "diamond", 2),
-    "head_only": ModelStyle("Head alone tuned", "#AA4499", "#E08AC8", "dot", "triangle-up", 3),
-    "random_init": ModelStyle("Random weights", "#8A6D00", "#F0E442", "dot", "cross", 4),
+    "pretrained": _known("pretrained", "#0072B2", "#56B4E9", "solid", "circle", width=2.2, size=7),
+    "brain_tuned": _known("brain_tuned", "#D55E00", "#FF9F4A", "solid", "square", width=2.2, size=7),
+    "block_permuted": _known("block_permuted", "#6B6B6B", "#B5B5B5", "dash", "diamond"),
+    "story_permuted": _known("story_permuted", "#009E73", "#2E8B57", "dash", "triangle-up"),
+    "random_responses": _known("random_responses", "#990000", "#CC3311", "dot", "triangle-down"),
+    "stimulus_only": _known("stimulus_only", "#CC79A7", "#C061A8", "dashdot", "cross"),
+    "random_model": _known("random_model", "#2B2B2B", "#F2F2F2", "longdash", "star"),
+    "head_only": _known("head_only", "#332288", "#7B68EE", "dot", "hexagon"),
 }
-_SPARE = (("#117733", "#5FD38D"), ("#882255", "#D977A9"), ("#332288", "#9C8CF0"), ("#7A4A00", "#C9A26B"))
-MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X"}
+_SPARE = (("#117733", "#5FD38D"), ("#882255", "#D977A9"), ("#8A6D00", "#F0E442"), ("#7A4A00", "#C9A26B"))
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "cross": "P",
+    "star": "*",
+    "hexagon": "h",
+    "x": "X",
+}
 
 
 def model_style(name: str) -> ModelStyle:
@@ -56,7 +77,12 @@ def model_style(name: str) -> ModelStyle:
     if key in MODEL_STYLE:
         return MODEL_STYLE[key]
     light, dark = _SPARE[sum(key.encode()) % len(_SPARE)]
-    return ModelStyle(key.replace("_", " ").strip().capitalize() or "Unnamed", light, dark, "dash", "x", 10)
+    return ModelStyle(words_of(key).title, light, dark, "dash", "x", len(MODEL_STYLE))
+
+
+def band_opacity(style: ModelStyle) -> float:
+    """Return how strongly a model's band of intervals is filled: controls lie faintly under the pair."""
+    return 0.18 if style.order < 2 else 0.07
 
 
 def model_order(names: Iterable[str]) -> list[str]:

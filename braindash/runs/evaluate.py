@@ -22,6 +22,7 @@ from braindash.runs.encoding import Progress, encode_one, extract_features, laye
 from braindash.runs.leaks import refuse_leaks, seen_caveats
 from braindash.runs.maps import prepare_maps
 from braindash.runs.results import write_results
+from braindash.wording import in_order, record_name, words_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -149,6 +150,7 @@ def evaluate_run(
         "subjects": list(subjects),
         "model": tuning.model,
         "models": [c.name for c in candidates],
+        "controls": describe_controls(candidates),
         "layers": sorted({int(k) for d in datasets for k in d["layer"].values}),
         "simulated": study.simulated,
         "encoding": rows,
@@ -189,7 +191,10 @@ def evaluate_run(
 
 
 def find_candidates(run: Run, home: Home) -> list[Candidate]:
-    """Return the pretrained model, the run's own, and those of its finished matching controls."""
+    """Return the pretrained model, the run's own, and its finished matching controls in the order of CONTROL_NAMES.
+
+    Of several runs of one control the newest is taken; one whose model was removed is passed over.
+    """
     from braindash.runs.record import RunStore
 
     if not (run.model_dir / "braindash_model.json").exists():
@@ -203,17 +208,29 @@ def find_candidates(run: Run, home: Home) -> list[Candidate]:
     if config.control != "none":
         return found
     newest: dict[str, str] = {}
-    for row in RunStore(home).list():
+    store = RunStore(home)
+    for row in store.list():
         if row.id == run.id or row.state != "done" or row.control in ("", "none"):
             continue
-        if row.matching_key == config.matching_key():
-            name = row.control.replace("-", "_")
+        whole = (store.get(row.id).model_dir / "braindash_model.json").exists()
+        if whole and row.matching_key == config.matching_key():
+            name = record_name(row.control)
             newest[name] = max(newest.get(name, ""), row.id)
-    return found + [Candidate(name, ref) for name, ref in sorted(newest.items())]
+    return found + [Candidate(name, newest[name]) for name in in_order(list(newest))]
 
 
 def control_name(config: TuneConfig) -> str:
-    return config.control.replace("-", "_")
+    """Return what a control run's model is called in rows: ``block_permuted``."""
+    return record_name(config.control)
+
+
+def describe_controls(candidates: Sequence[Candidate]) -> list[dict[str, str]]:
+    """Return the controls among the models: ``model``, ``run``, ``title``, ``explanation``."""
+    return [
+        {"model": c.name, "run": c.ref, "title": words_of(c.name).title, "explanation": words_of(c.name).explanation}
+        for c in candidates
+        if c.name not in ("pretrained", "brain_tuned")
+    ]
 
 
 def shared_ceilings(study: Study, subjects: Sequence[str], settings: EncodingConfig) -> dict[str, np.ndarray]:
@@ -271,7 +288,7 @@ def _caveats(tuning: TuneConfig, settings: EncodingConfig, study: Study, data: x
     from braindash.comparing.bootstrap import FEWEST_UNITS
 
     said = []
-    if tuning.recipe == "head":
+    if tuning.recipe == "head" or tuning.control == "head-only":
         said.append("The recipe trained the read-out alone: the speech model is the pretrained one, by construction.")
     if data.attrs["ceiling"] == "subjects":
         said.append(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from braindash.figures.style import model_style
+from braindash.config import CONTROL_NAMES
 from braindash.ui.text import moment, shorten
+from braindash.wording import words_of
 
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
@@ -33,15 +34,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "huber+cosine": "Huber and cosine",
         "own": "A weighted sum …",
     },
-    "control": {
-        "none": "None",
-        "block-permuted": "Block-permuted",
-        "story-permuted": "Permuted across stories",
-        "random-responses": "Random responses",
-        "stimulus-only": "Stimulus only",
-        "random-model": "Random weights",
-        "head-only": "Read-out only",
-    },
+    "control": {"none": "None", **{name: words_of(name).title for name in CONTROL_NAMES}},
     "readout": {
         "last": "Last frame of the window",
         "mean": "Mean of the window",
@@ -114,14 +107,17 @@ def region(roi: str, on_cortex: bool = True) -> str:
 
 def model(name: str) -> str:
     """Return what a model of a result is called, as the figures call it."""
-    return model_style(name).title
+    return words_of(name).title
 
 
 def the_model(name: str) -> str:
-    """Return a model's name within a sentence: "the brain-tuned model", "the model tuned on …"."""
-    title = model(name)
-    title = title[0].lower() + title[1:]
-    return f"the model {title}" if title.startswith("tuned ") else f"the {title} model"
+    """Return a model's name within a sentence: "the brain-tuned model", "the control tuned on …"."""
+    return words_of(name).phrase
+
+
+def explained(name: str) -> str:
+    """Return what a model of a result is, in a sentence or two."""
+    return words_of(name).explanation
 
 
 def is_control(name: str) -> bool:

@@ -46,7 +46,7 @@ def test_a_control_can_be_compared(home: Home, open_page: OpenPage) -> None:
     page = open_page("encoding", model="block_permuted", measure="r")
     assert page.button_group(key="_model").value == "block_permuted"
     table = page.dataframe[0].value
-    assert "Tuned on block-permuted responses" in set(table["Model"])
+    assert "Block-permuted" in set(table["Model"])
     assert "r" in table.columns
 
 

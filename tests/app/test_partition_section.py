@@ -73,7 +73,7 @@ def test_bars_hold_the_numbers_of_every_space_and_what_is_shared(home: Home, ope
     assert "Of large regions, 20 targets were fitted." in said
     assert "Mean over subjects" in said
     checked(page.toggle(key="partition_controls").set_value(True).run())
-    assert "Tuned on block-permuted responses" in {b["name"] for b in bars(page, 0)}
+    assert "Block-permuted" in {b["name"] for b in bars(page, 0)}
 
 
 def test_the_subject_of_the_page_is_the_subject_of_the_bars(home: Home, open_page: OpenPage) -> None:

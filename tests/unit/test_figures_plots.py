@@ -102,9 +102,9 @@ def test_each_model_is_in_the_legend_once_and_in_order() -> None:
     assert [t.name for t in sorted(named, key=lambda t: t.legendrank)] == [
         "Pretrained",
         "Brain-tuned",
-        "Tuned on block-permuted responses",
+        "Block-permuted",
     ]
-    assert next(t for t in named if t.name.startswith("Tuned")).line.dash == "dash"
+    assert next(t for t in named if t.name.startswith("Block")).line.dash == "dash"
 
 
 def test_all_panels_share_a_range_that_holds_intervals_and_ceiling() -> None:
@@ -300,6 +300,55 @@ def test_model_colours_stand_out_from_the_page_and_from_each_other() -> None:
             assert (max(page, line) + 0.05) / (min(page, line) + 0.05) >= 3
     assert len({s.light for s in MODEL_STYLE.values()}) == len(MODEL_STYLE)
     assert len({s.symbol for s in MODEL_STYLE.values()}) == len(MODEL_STYLE)
+
+
+# Machado, Oliveira & Fernandes (2009), severity 1, on linear RGB
+SIGHT = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_eight_models_stay_apart_for_every_kind_of_colour_vision(theme: str, sight: str) -> None:
+    color = pytest.importorskip("skimage.color")
+    assert len(MODEL_STYLE) == 8
+    rgb = np.array([[int(s.color(theme)[i : i + 2], 16) for i in (1, 3, 5)] for s in MODEL_STYLE.values()]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.array(SIGHT[sight]).T
+    linear = linear.clip(0, 1)
+    seen = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    lab = color.rgb2lab(seen[None])[0]
+    apart = color.deltaE_ciede2000(lab[:, None], lab[None])
+    assert apart[~np.eye(8, dtype=bool)].min() > 10  # 1 is just visible side by side; 10, at a glance
+    looks = {(s.dash, s.symbol) for s in MODEL_STYLE.values()}
+    assert len(looks) == 8  # and in grey
+
+
+def test_the_models_are_ordered_and_named_in_one_place() -> None:
+    from braindash.config import CONTROL_NAMES
+    from braindash.wording import CONTROL_MODELS, MODELS, in_order
+
+    shuffled = ["head_only", "zzz", "random_model", "brain_tuned", "block_permuted", "pretrained", "stimulus_only"]
+    shuffled += ["story_permuted", "random_responses"]
+    expected = ["pretrained", "brain_tuned", *CONTROL_MODELS, "zzz"]
+    assert model_order(shuffled) == in_order(shuffled) == expected
+    assert [c.replace("-", "_") for c in CONTROL_NAMES] == list(CONTROL_MODELS) == list(MODELS)[2:]
+    assert len({w.title for w in MODELS.values()}) == len({w.explanation for w in MODELS.values()}) == 8
+
+
+def test_marks_of_eight_models_stay_within_their_layer() -> None:
+    one = curves()[curves().model == "pretrained"]
+    records = pd.concat([one.assign(model=m) for m in MODEL_STYLE], ignore_index=True)
+    figure = layer_curves(records)
+    marks = {t.name: np.asarray(t.x, float) for t in figure.data if t.mode == "lines+markers"}
+    at = np.array([x[1] for x in marks.values()])
+    assert len(marks) == 8
+    assert np.ptp(at) < 0.8
+    assert len(set(at.round(4))) == 8
+    assert all(t.line.width < 2 for t in figure.data if t.name in {"Story-permuted", "Random weights"})
 
 
 def test_alt_text_of_an_unknown_figure_is_refused() -> None:
