@@ -21,6 +21,9 @@ _LAZY = {
     "lag_curves": "lags",
     "loss_curves": "training",
     "part_bars": "parts",
+    "SettingLine": "groups",
+    "setting_lines": "groups",
+    "group_curves": "groups",
     "histogram": "targets",
     "scatter": "targets",
     "alt_text": "alt",
@@ -33,10 +36,12 @@ __all__ = [
     "MODEL_STYLE",
     "THEMES",
     "ModelStyle",
+    "SettingLine",
     "alt_text",
     "difference_curves",
     "figure_bytes",
     "flatmap",
+    "group_curves",
     "histogram",
     "lag_curves",
     "layer_curves",
@@ -45,12 +50,14 @@ __all__ = [
     "model_style",
     "part_bars",
     "scatter",
+    "setting_lines",
     "static_layer_curves",
 ]
 
 if TYPE_CHECKING:
     from braindash.figures.alt import alt_text
     from braindash.figures.brain import flatmap
+    from braindash.figures.groups import SettingLine, group_curves, setting_lines
     from braindash.figures.heatmap import layer_region_heatmap
     from braindash.figures.lags import lag_curves
     from braindash.figures.layers import difference_curves, layer_curves

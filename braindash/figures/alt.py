@@ -22,7 +22,7 @@ def alt_text(kind: str, **numbers: Any) -> str:
     kind : str
         Name of the figure function: ``layer_curves``, ``difference_curves``,
         ``layer_region_heatmap``, ``loss_curves``, ``histogram``, ``scatter``, ``flatmap``,
-        ``lag_curves``, ``part_bars``.
+        ``lag_curves``, ``part_bars``, ``setting_lines``, ``group_curves``.
     **numbers
         What that figure was made of; see the function of the same name below.
     """
@@ -125,6 +125,21 @@ def _parts(records: pd.DataFrame, x_label: str) -> str:
     return f"Bar charts of {x_label} for {names} in {_count(len(said), 'region')}. Largest: {'; '.join(said)}."
 
 
+def _setting_lines(axes: list[str], n: int, low: float, high: float, best: list[str] | None, label: str) -> str:
+    text = f"Parallel coordinates of {', '.join(axes)} and {label} for {_count(n, 'setting')}"
+    text += f"; {label}, mean over seeds, from {low:.3f} to {high:.3f}"
+    if best is not None:
+        text += f"; best: {', '.join(f'{a} {v}' for a, v in zip(axes, best, strict=True))}"
+    return f"{text}."
+
+
+def _group_curves(n: int, n_runs: int, epochs: int, best: str | None) -> str:
+    text = (
+        f"Line chart of validation r over {_count(epochs, 'epoch')}, {_count(n_runs, 'run')} of {_count(n, 'setting')}"
+    )
+    return f"{text}; best setting: {best}." if best else f"{text}."
+
+
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
@@ -139,4 +154,6 @@ _KINDS: dict[str, Callable[..., str]] = {
     "flatmap": _flatmap,
     "lag_curves": _lags,
     "part_bars": _parts,
+    "setting_lines": _setting_lines,
+    "group_curves": _group_curves,
 }

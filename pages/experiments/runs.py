@@ -1,10 +1,13 @@
-"""Every run: what it does now, how it learns, what can be done with it."""
+"""Every run: what it does now, how it learns, what can be done with it; a group of runs as one."""
 
 import streamlit as st
 
-from braindash.ui import links, live, names, readers, run_actions, runs_table
-from braindash.ui.layout import TUNE
+from braindash.runs.groups import by_group
+from braindash.ui import group_view, links, live, names, readers, run_actions, runs_table
+from braindash.ui.layout import RUNS, TUNE
 from braindash.ui.text import count, escape, shorten
+
+NO_GROUP = NO_RUN = ""
 
 st.title("Runs")
 rows = {row.id: row for row in readers.run_rows()}
@@ -14,9 +17,12 @@ if not rows:
     st.page_link(TUNE.path, label="Open the form", icon=TUNE.icon)
     st.stop()
 
+groups = by_group(rows.values())
 active = sum(row.state in names.LIVE_STATES for row in rows.values())
 unreadable = sum(row.state == "unreadable" for row in rows.values())
 notes = [count(len(rows), "run"), f"{active} at work"]
+if groups:
+    notes.insert(1, f"{sum(map(len, groups.values()))} of them in {count(len(groups), 'group')}")
 if unreadable:
     notes.append(f"{count(unreadable, 'folder')} cannot be read (flagged; nothing was changed in them)")
 st.caption(" · ".join(notes))
@@ -25,7 +31,26 @@ which = links.select(
 )
 runs_table.draw(which)
 
-run_id = links.select("run", "Run in detail", list(rows), names=lambda r: names.run(rows[r]), always=True)
+group = NO_GROUP
+if groups:
+    newest_first = sorted(groups, key=lambda g: groups[g][-1].id, reverse=True)
+    group = links.select(
+        "group",
+        "Group in detail",
+        [NO_GROUP, *newest_first],
+        names=lambda g: f"{shorten(g, 80)} ({count(len(groups[g]), 'run')})" if g else "None: one run in detail",
+    )
+if group:
+    group_view.draw(group)
+    st.subheader("One run of the group")
+    members = [row.id for row in groups[group]]
+    run_id = links.select(
+        "run", "Run in detail", [NO_RUN, *members], names=lambda r: names.run(rows[r]) if r else "Choose a run"
+    )
+    if not run_id:
+        st.stop()
+else:
+    run_id = links.select("run", "Run in detail", list(rows), names=lambda r: names.run(rows[r]), always=True)
 row = rows[run_id]
 st.subheader(escape(shorten(row.name, 120) or names.run(row)))
 with st.container(horizontal=True):
@@ -37,6 +62,11 @@ with st.container(horizontal=True):
         st.badge(escape(names.choice("recipe", row.recipe)), color="gray")
         if row.control != "none":
             st.badge(f"Control\\: {escape(names.choice('control', row.control))}", color="orange")
+if row.group and not group:
+    st.page_link(
+        RUNS.path, label=f"Group {escape(shorten(row.group, 80))}", icon=":material/stacks:",
+        query_params={"group": row.group},
+    )  # fmt: skip
 run_actions.buttons(row)
 if row.state == "unreadable":
     st.error(escape(row.problem), icon=":material/folder_off:")
