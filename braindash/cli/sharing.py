@@ -57,7 +57,9 @@ def import_(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="What `runs export` wrote: a .zip or a folder.", show_default=False)
     ],
-    base: Annotated[str | None, typer.Option("--base", metavar="REF", help="What the base model is called here.")] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="REF", help="What the base model is called here.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -72,6 +72,11 @@ class Manifest(BaseModel):
     def n_bytes(self) -> int:
         return sum(f.bytes for f in self.files.values())
 
+    @property
+    def sha256(self) -> str:
+        """Of the manifest's own bytes: one number that stands for all files."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
     def text(self) -> str:
         return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -50,6 +50,7 @@ class Imported:
     run: Run
     original_id: str
     evaluated: bool
+    sha256: str  # of the manifest
     notes: list[str] = field(default_factory=list)
 
 
@@ -96,7 +97,8 @@ def import_run(path: Path, home: Home, *, base: str | None = None, progress: Pro
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     run = Run(home.runs / run_id)
-    return Imported(run, manifest.run, (run.path / RECORDS).exists(), notes + _notes(run, home))
+    evaluated = (run.path / RECORDS).exists()
+    return Imported(run, manifest.run, evaluated, manifest.sha256, notes + _notes(run, home))
 
 
 def _checked(folder: Path, path: Path) -> TuneConfig:
@@ -231,7 +233,7 @@ def _finish(folder: Path, config: TuneConfig, manifest: archive.Manifest, path: 
         "file": path.name,
         "at": time.time(),
         "braindash": manifest.braindash,
-        "files": len(manifest.files),
+        "manifest_sha256": manifest.sha256,
     }
     _write_json(provenance_file, {**provenance, "imported": origin})
     now = time.time()

@@ -81,7 +81,14 @@ def _seen(ref: str, about: dict[str, Any]) -> Seen:
     stories = tuple(s for part in (about.get("stories") or {}).values() for s in part)
     knowledge = str(about.get("seen", "listed"))
     elsewhere = about.get("origin") == ELSEWHERE
-    return Seen(ref, str(about.get("study", "")), stories, dict(about.get("audio") or {}), elsewhere, knowledge)
+    return Seen(
+        str(about.get("name") or ref),
+        str(about.get("study", "")),
+        stories,
+        dict(about.get("audio") or {}),
+        elsewhere,
+        knowledge,
+    )
 
 
 def _stated(ref: str, file: SeenFile) -> Seen:

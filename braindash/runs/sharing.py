@@ -15,7 +15,6 @@ The folder is a tuned model by itself: `braindash.open_model` takes its path. `i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -107,9 +106,8 @@ def export_run(
                 replace_folder(finished, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    digest = hashlib.sha256(text).hexdigest()
     size = path.stat().st_size if zipped else manifest.n_bytes + len(text)
-    return Exported(path, manifest, digest, size, any(n.startswith("results/") for n in files))
+    return Exported(path, manifest, manifest.sha256, size, any(n.startswith("results/") for n in files))
 
 
 def _check_target(path: Path, zipped: bool, force: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,17 @@ from braindash.speech.checkpoint import hash_weights, read_checkpoint
 from braindash.speech.families import family_class
 from braindash.speech.pretraining import has_pretraining_head
 from braindash.speech.references import Found, find_model, is_tuned
+
+
+class SeenStories(BaseModel):
+    """What one fine-tune saw of one study."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    study: str
+    stories: tuple[str, ...]
+    subjects: tuple[str, ...] = ()
 
 
 class ModelInfo(BaseModel):
@@ -36,13 +47,18 @@ class ModelInfo(BaseModel):
     weights_hash: str = ""
     pretraining_head: bool = False  # whether the checkpoint brings the head that it was pretrained with (wav2vec2)
     base: str = ""
+    recipe: str = ""  # how it was tuned: lora, full, head
+    reference: str = ""  # where it was published
+    knowledge: str = ""  # of what it saw: listed, none (stated by hand), unknown
+    seen: tuple[SeenStories, ...] = ()  # by it, then by the models that it was tuned from
     problem: str = ""  # why it cannot be opened; all else may then be empty
 
 
-def describe(ref: str, home: str | Path | Home | None = None) -> ModelInfo:
-    """Say what a model is and where its weights are, without loading them.
+def describe(ref: str, home: str | Path | Home | None = None, *, fetch: bool = True) -> ModelInfo:
+    """Say what a model is, what it saw, and where its weights are, without loading them.
 
-    The bundled model is unpacked where it has not been yet (seconds).
+    Without ``fetch`` nothing is looked for on the hub. The bundled model is unpacked where it
+    has not been yet (seconds).
 
     Raises
     ------
@@ -50,17 +66,17 @@ def describe(ref: str, home: str | Path | Home | None = None) -> ModelInfo:
         As :func:`braindash.speech.open_model`.
     """
     where = home if isinstance(home, Home) else Home.resolve(home)
-    return _describe(find_model(ref, where), where)
+    return _describe(find_model(ref, where, fetch=fetch), where, fetch=fetch)
 
 
-def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
+def _describe(found: Found, home: Home, depth: int = 0, *, fetch: bool = True) -> ModelInfo:
     if found.tuned is not None:
         from braindash.speech.tuned import MAX_DEPTH, hash_tuned, read_tuned_info, tuned_files
 
         info = read_tuned_info(found.folder)
         if depth > MAX_DEPTH:
             raise BraindashError(f"{found.folder} is tuned from itself.", "Correct 'base' in its braindash_model.json.")
-        base = _describe(find_model(info["base"], home), home, depth + 1)
+        base = _describe(find_model(info["base"], home, fetch=fetch), home, depth + 1, fetch=fetch)
         drawn = info.get("base_random_seed") is not None  # the base's weights were replaced by random ones
         base_hash = str(info.get("base_weights_hash")) if drawn else base.weights_hash
         files = tuned_files(found.folder, info)
@@ -73,6 +89,11 @@ def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
                 "n_bytes": sum(f.stat().st_size for f in files),
                 "weights_hash": hash_tuned(base_hash, found.folder, info),
                 "base": info["base"],
+                "recipe": str(info.get("recipe") or ""),
+                "reference": str(info.get("reference") or ""),
+                "licence": str(info.get("licence") or "") or base.licence,
+                "knowledge": str(info.get("seen", "listed")),
+                "seen": (*_seen(found.id, info), *base.seen),
             }
         )
     checkpoint = read_checkpoint(found.folder)
@@ -94,6 +115,22 @@ def _describe(found: Found, home: Home, depth: int = 0) -> ModelInfo:
     )
 
 
+def _seen(id: str, info: dict[str, Any]) -> list[SeenStories]:
+    """Return what the card says that the model saw, and what its bases saw where the card brings that along."""
+    stories = tuple(str(s) for part in (info.get("stories") or {}).values() for s in part)
+    own = SeenStories(
+        model=id,
+        study=str(info.get("study") or ""),
+        stories=stories,
+        subjects=tuple(map(str, info.get("subjects") or ())),
+    )
+    inherited = [
+        SeenStories(model=str(e.get("model")), study=str(e.get("study")), stories=tuple(e.get("stories") or ()))
+        for e in info.get("inherited") or ()
+    ]
+    return [*([own] if stories else []), *inherited]
+
+
 def list_models(home: str | Path | Home | None = None) -> list[ModelInfo]:
     """List the bundled model, those in ``home/models`` and the tuned ones of ``home/runs``.
 
@@ -108,7 +145,7 @@ def list_models(home: str | Path | Home | None = None) -> list[ModelInfo]:
     infos = [] if bundled.NAME in names else [_bundled_unseen(where)]
     for name in names:
         try:
-            infos.append(describe(name, where))
+            infos.append(describe(name, where, fetch=False))
         except BraindashError as error:
             infos.append(_unreadable(name, where, str(error)))
     return infos

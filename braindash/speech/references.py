@@ -50,8 +50,10 @@ class Found:
     tuned: Path | None = None
 
 
-def find_model(ref: str, home: Home) -> Found:
+def find_model(ref: str, home: Home, *, fetch: bool = True) -> Found:
     """Find the folder that ``ref`` names, fetching or unpacking it where needed.
+
+    Without ``fetch`` a hub id is looked for in the local cache alone.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def find_model(ref: str, home: Home) -> Found:
     if ref.startswith(("/", ".", "~")):
         raise BraindashError(f"The model folder {path} does not exist.", "Name a folder in hub format, or a hub id.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", ref):
-        return _hub(ref, home)
+        return _hub(ref, home, fetch)
     raise BraindashError(f"No model is called {ref!r}.", closest(ref, known_names(home)))
 
 
@@ -116,7 +118,7 @@ def _tuned(folder: Path) -> Found:
     return Found(run.name, inner, made, "", tuned=inner)
 
 
-def _hub(ref: str, home: Home) -> Found:
+def _hub(ref: str, home: Home, may_fetch: bool) -> Found:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
@@ -130,6 +132,8 @@ def _hub(ref: str, home: Home) -> Found:
             return Found(ref, folder, f"the Hugging Face cache ({repo})", read_licence(folder))
     except (OSError, ValueError, HFValidationError):
         pass  # not in the cache: LocalEntryNotFoundError is an OSError
+    if not may_fetch:
+        raise BraindashError(f"Model {ref!r} is not on this machine.", "It is fetched when it is first used.")
     try:
         folder = Path(fetch(etag_timeout=10))
     except RepositoryNotFoundError:

@@ -21,6 +21,11 @@ from braindash.speech.base import SpeechModel
 from braindash.speech.checkpoint import find_weights, hash_weights, open_weights, read_json
 from braindash.speech.references import TUNED_FILE, Found, find_model
 
+# what decides a LoRA adapter's output; PEFT knows further settings, some of which import modules by name
+ADAPTER_SETTINGS = frozenset(
+    {"r", "lora_alpha", "target_modules", "exclude_modules", "rank_pattern", "alpha_pattern", "layers_to_transform",
+     "layers_pattern", "use_rslora", "use_dora", "fan_in_fan_out", "bias"}
+)  # fmt: skip
 MAX_DEPTH = 16  # a tuned model may be tuned again; a longer chain is a circle
 
 
@@ -134,7 +139,7 @@ def _apply_adapter(model: SpeechModel, folder: Path) -> None:
         raise BraindashError(
             f"{folder} holds a {settings.get('peft_type')!r} adapter.", "braindash reads LoRA adapters."
         )
-    known = {k: v for k, v in settings.items() if k in LoraConfig.__dataclass_fields__}
+    known = {k: v for k, v in settings.items() if k in ADAPTER_SETTINGS}
     tensors = _read_all(files)
     try:
         wrapped = PeftModel(model.encoder, LoraConfig(**{**known, "inference_mode": True}))  # type: ignore[arg-type]
