@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,10 @@ from tiny_models import save_tiny
 from tuning_study import SmallStudy
 
 from braindash.config import TuneConfig
+from braindash.speech.base import SpeechModel
 from braindash.speech.loading import open_model
-from braindash.tuning import checkpoints, tune
+from braindash.tuning import checkpoints, loop, tune
+from braindash.tuning.position import Keeper
 
 CONFIG = {
     "study": "small",
@@ -97,35 +102,43 @@ def test_a_killed_process_is_resumed_to_the_same_model(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "run" / "model" / path.name).read_bytes()
 
 
-def killed_at(call: int, folder: Path) -> bool:
-    """Write a second checkpoint in a child that dies at its ``call``-th file operation; return whether it died."""
-    child = os.fork()
-    if child == 0:
-        count = 0
+def die_at(call: int) -> list[str]:
+    """Make this process SIGKILL itself just before its ``call``-th operation on a file or folder; return their names.
 
-        def counting(function: Any) -> Any:
-            def wrapped(*args: Any, **kwargs: Any) -> Any:
-                nonlocal count
-                count += 1
-                if count == call:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return function(*args, **kwargs)
+    Counted are what Python's audit hooks see, every fsync, and every write of a checkpoint's file, cut in half.
+    """
+    seen: list[str] = []
+    folder = str(Path.cwd())
 
-            return wrapped
+    def tick(name: str) -> None:
+        seen.append(name)
+        if len(seen) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        try:
-            checkpoints.write_synced = counting(checkpoints.write_synced)
-            os.fsync = counting(os.fsync)
-            Path.rename = counting(Path.rename)  # type: ignore[method-assign]
-            Path.mkdir = counting(Path.mkdir)  # type: ignore[method-assign]
-            os.unlink = counting(os.unlink)
-            os.rmdir = counting(os.rmdir)
-            put(folder, 3)
-            checkpoints.remove_old(folder, keep=1)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}:
+            path = arguments[0]
+            if isinstance(path, str | os.PathLike) and str(Path(path).absolute()).startswith(folder):
+                tick(event)
+
+    sync, write = os.fsync, checkpoints.write_synced
+
+    def counted_sync(handle: int) -> None:
+        tick("fsync")
+        sync(handle)
+
+    def torn_write(path: Path, data: bytes) -> None:
+        path.write_bytes(data[: len(data) // 2])
+        tick("write")
+        write(path, data)
+
+    sys.addaudithook(hook)
+    os.fsync = counted_sync
+    checkpoints.write_synced = torn_write
+    return seen
+
+
+STAGES = {"open", "write", "fsync", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 
 def put(folder: Path, step: int) -> None:
@@ -133,15 +146,38 @@ def put(folder: Path, step: int) -> None:
     checkpoints.write_checkpoint(folder, f"step-{step:07d}-0001", tensors, {"step": step, "best_checkpoint": None})
 
 
+def in_child(work: Callable[[], None]) -> bool:
+    """Do some work in a forked process; return whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_killed_at_any_file_operation_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
+def test_killed_at_any_file_operation_a_whole_checkpoint_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders alone, with every operation, and with what the next session makes of what is left."""
     newest = []
     for call in range(1, 100):
         folder = tmp_path / str(call)
         put(folder, 1)
         put(folder, 2)
-        died = killed_at(call, folder)
-        found = checkpoints.read_newest(folder, lambda text: pytest.fail(text))  # nothing damaged is ever in sight
+        monkeypatch.chdir(folder)
+
+        def work(call: int = call, folder: Path = folder) -> None:
+            seen = die_at(call)
+            put(folder, 3)
+            checkpoints.remove_old(folder, keep=1)
+            (tmp_path / "stages").write_text(" ".join(seen))
+
+        died = in_child(work)
+        found = checkpoints.read_newest(folder, pytest.fail)  # nothing damaged is ever in sight
         assert found is not None
         assert torch.equal(found.tensors["w"], torch.full((100,), float(found.state["step"])))
         newest.append(found.state["step"])
@@ -152,9 +188,80 @@ def test_killed_at_any_file_operation_a_whole_checkpoint_is_left(tmp_path: Path)
             break
     else:
         pytest.fail("the child never finished")
-    assert call > 12
+    assert set((tmp_path / "stages").read_text().split()) == STAGES
     assert newest == sorted(newest)
     assert set(newest) == {2, 3}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_run_killed_at_any_file_operation_comes_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run; where its first epoch is kept and its checkpoint written, a child for every operation dies in it.
+
+    Every child works in a copy of the run's folder, and what it leaves is resumed.
+    """
+    base = save_tiny("whisper", tmp_path / "base")
+    settings = {**CONFIG, "window": {"context": 2, "stride": 2}, "keep_checkpoints": 1}
+    config = TuneConfig.model_validate({**settings, "optimiser": {"epochs": 2, "warmup_steps": 1}})
+    run = Path("run")  # relative: a child that changes its working directory works on its copy
+    (tmp_path / "whole").mkdir()
+    monkeypatch.chdir(tmp_path / "whole")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model = open_model(str(base))
+    killed = []
+    real_write, real_save = loop.write_checkpoint, Keeper.save
+
+    def work(call: int) -> None:
+        os.chdir(tmp_path / str(call))
+        seen = die_at(call)
+
+        def save_and_leave(keeper: Keeper) -> None:
+            real_save(keeper)
+            (tmp_path / "stages").write_text(" ".join(seen))
+            os._exit(0)
+
+        Keeper.save = save_and_leave  # type: ignore[method-assign]
+
+    def write(folder: Path, name: str, *content: Any) -> Path:
+        if name == "best-0001":
+            for call in range(1, 100):
+                shutil.copytree(tmp_path / "whole", tmp_path / str(call))
+                child = os.fork()
+                if child == 0:
+                    work(call)
+                    break  # and goes on with the run
+                _, status = os.waitpid(child, 0)
+                if not os.WIFSIGNALED(status):
+                    break
+                killed.append(call)
+        return real_write(folder, name, *content)
+
+    monkeypatch.setattr(loop, "write_checkpoint", write)
+    gc.freeze()
+    try:
+        go(model, config, run)
+        expected = {p.name: p.read_bytes() for p in (run / "model").iterdir()}
+        monkeypatch.setattr(loop, "write_checkpoint", real_write)
+        names = (tmp_path / "stages").read_text().split()
+        assert len(killed) == len(names)
+        assert set(names) == STAGES
+        for call in killed:
+            monkeypatch.chdir(tmp_path / str(call))
+            assert checkpoints.read_newest(run / "checkpoints", pytest.fail) is not None
+            go(model, config, run, resume=True)
+            what = f"killed before operation {call}, {names[call - 1]}"
+            assert {p.name: p.read_bytes() for p in (run / "model").iterdir()} == expected, what
+            assert not [p for p in (run / "checkpoints").iterdir() if p.name.startswith(".")], what
+    finally:
+        gc.unfreeze()
+        torch.set_num_threads(threads)
+
+
+def go(model: SpeechModel, config: TuneConfig, workspace: Path, resume: bool = False) -> None:
+    study = SmallStudy(n_tune=2, seconds=4.0, n_targets={"a": 4})
+    tune(study, model, config, workspace, progress=lambda row: None, should_stop=lambda: False, resume=resume)
 
 
 def test_a_reader_never_sees_a_checkpoint_being_written(tmp_path: Path) -> None:
