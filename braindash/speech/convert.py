@@ -174,7 +174,7 @@ def _read_apart(file: Path, out: Path, seconds: int) -> None:
     if -done.returncode == getattr(signal, "SIGXFSZ", None):
         raise BraindashError(f"{file} gives more than {limit:,} bytes.", FETCH)
     last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-    raise BraindashError(f"{file} is damaged or cut short ({_short(why or last[0])}).", FETCH)
+    raise BraindashError(f"{file} is damaged or cut short, or no state dict ({_short(why or last[0])}).", FETCH)
 
 
 def _adapter_settings(file: Path, names: list[str]) -> dict[str, Any] | None:
@@ -203,4 +203,5 @@ def _last_line(text: str) -> dict[str, Any]:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     called = re.search(r"GLOBAL ([\w.]+)", line)  # torch says at length how to read it after all: by trusting it
-    return f"it would call {called[1]}" if called else line[:200]
+    told = re.search(r"WeightsUnpickler error: (.{1,150}?)(?: Check the documentation|$)", line)
+    return f"it would call {called[1]}" if called else told[1] if told else line[:200]
