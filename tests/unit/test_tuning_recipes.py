@@ -16,16 +16,17 @@ from tiny_models import save_tiny
 from tuning_study import SmallStudy
 
 from braindash.config import Home, OptimiserConfig, TuneConfig
+from braindash.encoding.regions import region_groups
 from braindash.errors import BraindashError
 from braindash.features.windows import extract
 from braindash.jobs.preflight import preflight
 from braindash.speech.base import SpeechModel
 from braindash.speech.loading import open_model
 from braindash.studies.library import add_study
-from braindash.tuning import TuneResult, tune
+from braindash.tuning import TuneResult, presets, tune
 from braindash.tuning.heads import Head
 from braindash.tuning.network import Network
-from braindash.tuning.objectives import get_loss
+from braindash.tuning.objectives import LOSSES, get_loss
 from braindash.tuning.optimiser import make_optimiser
 from braindash.tuning.recipes import RECIPES, blocks, get_recipe, register
 
@@ -294,3 +295,9 @@ def test_the_command_line_refuses_an_unknown_loss_with_exit_2(
     assert cli.run(["tune", "--config", str(file), "--home", str(home)]) == 2
     assert "Did you mean spatial" in capsys.readouterr().err
     assert not list((home / "runs").glob("*"))
+
+
+def test_the_guide_names_every_recipe_loss_region_group_and_preset() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tuning.md").read_text(encoding="utf-8")
+    for name in (*RECIPES, *LOSSES, *region_groups(), *presets.names()):
+        assert f"`{name}`" in text, name
