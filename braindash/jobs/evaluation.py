@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 FILE = "evaluation.json"
-STORY_TASKS = 8  # most jobs that share the stories of a model
+STORY_SECONDS = 1800.0  # of sound that a job takes through a model
 BLOCK_LAYERS = 4  # layers of a job
 POLL_SECONDS = 2.0
 FAILED = frozenset({"FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "CANCELLED", "BOOT_FAIL", "DEADLINE"})
@@ -130,8 +130,9 @@ def plan_tasks(run: Run, config: EncodingConfig | None = None) -> list[Evaluatio
         return EvaluationTask(str(run.path.absolute()), candidates, settings.model_dump_json(), step, **what)
 
     stories = tuple(study.stories)
-    share = -(-len(stories) // STORY_TASKS)
-    tasks = [task("features", model=c.name, stories=chunk) for c in candidates for chunk in _blocks(stories, share)]
+    n_jobs = max(1, round(sum(s.duration for s in study.stories.values()) / STORY_SECONDS))
+    share = -(-len(stories) // n_jobs)
+    tasks = [task("features", model=c.name, stories=part) for c in candidates for part in _blocks(stories, share)]
     for c in candidates:
         n_layers = describe(c.ref, run.home).n_layers
         layers = [k for k in range(n_layers + 1) if settings.layers is None or k in settings.layers]

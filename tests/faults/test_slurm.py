@@ -105,23 +105,16 @@ def test_a_job_runs_as_a_local_run_does_and_a_requeued_one_too(home: Home, slurm
     until(lambda: run.read_status().state == "queued", "handing back", slurm, run)
     assert run.status.state == "queued"
     assert list(run.checkpoints_dir.glob("step-*"))
-    assert run.wait(PATIENCE).state == "done", run.log_tail()
-    resumed = [row["resumed_from_step"] for row in run.metrics if row.get("resumed_from_step") is not None]
-    assert len(resumed) == 1
-    assert resumed[0] >= 3
-    assert_same(run, whole)
-
-
-def test_a_signal_before_the_limit_puts_the_job_back_into_the_line(home: Home, slurm: Cluster, whole: Run) -> None:
-    """SIGUSR2 is what Slurm sends before the time limit; the job asks to be started again by itself."""
-    run = make(home)
-    launch(run, executor=SLURM)
-    until(at_step(run, 2), "step 2", slurm, run)
-    job = run.status.job
-    slurm.ask("scancel", "--signal=USR2", job)
+    done = steps(run)
+    until(lambda: len(steps(run)) > len(done), "going on", slurm, run)
+    # what Slurm sends before the time limit: the job itself asks to be started again
+    slurm.ask("scancel", "--signal=USR2", status.job)
     until(lambda: run.status.state == "queued", "requeueing", slurm, run)
     assert run.wait(PATIENCE).state == "done", run.log_tail()
-    assert run.status.job == job  # the very same job
+    assert run.status.job == status.job  # the very same job
+    resumed = [row["resumed_from_step"] for row in run.metrics if row.get("resumed_from_step") is not None]
+    assert len(resumed) == 2
+    assert resumed[0] == done[-1]
     assert_same(run, whole)
 
 
@@ -156,31 +149,30 @@ def test_a_group_is_an_array_that_is_preempted_stopped_and_resumed(home: Home, s
     assert resumed[-1] == done[-1]  # nothing that was done was lost
 
 
-def test_a_job_killed_with_its_node_is_interrupted_and_resumes(home: Home, slurm: Cluster, whole: Run) -> None:
-    run = make(home, checkpoint_steps=2)
+def test_a_job_that_is_cancelled_or_killed_is_interrupted_and_resumes(home: Home, slurm: Cluster, whole: Run) -> None:
+    run = make(home)
     launch(run, executor=SLURM)
-    until(at_step(run, 4), "step 4", slurm, run)
+    until(at_step(run, 3), "step 3", slurm, run)
+    first = run.status.job
+    slurm.ask("scancel", first)  # by somebody else: not asked for here, and it will not come back by itself
+    until(lambda: run.status.state == "interrupted", "interrupted", slurm, run)
+    assert "CANCELLED" in run.status.message
+    done = steps(run)[-1]
+    newest = max(int(p.name.split("-")[1]) for p in run.checkpoints_dir.glob("step-*"))
+    assert newest == done  # written when SIGTERM came
+
+    resume(run)  # without saying where: as before
+    assert read_placement(run).executor == SLURM
+    until(lambda: steps(run)[-1] >= done + 2, "going on", slurm, run)
     job = run.status.job
-    slurm.ask("scancel", "--signal=KILL", "--full", job)
+    assert job not in ("", first)
+    slurm.ask("scancel", "--signal=KILL", "--full", job)  # as when its node dies: no last words
     until(lambda: slurm.ask("squeue", "-h", "-j", job, "-t", "RUNNING,COMPLETING") == "", "Slurm's knowing", slurm)
     assert until(lambda: run.status.state == "interrupted", "interrupted", slurm, run) < 15
     assert f"Slurm job {job}" in run.status.message
-    resume(run)  # without saying where: as before
-    assert run.status.job not in ("", job)
-    assert read_placement(run).executor == SLURM
+    resume(run)
     assert run.wait(PATIENCE).state == "done", run.log_tail()
     assert_same(run, whole)
-
-
-def test_a_cancelled_job_is_not_taken_for_one_that_comes_back(home: Home, slurm: Cluster) -> None:
-    """Somebody else's scancel: the worker writes its checkpoint, and the run says that it was interrupted."""
-    run = make(home)
-    launch(run, executor=SLURM)
-    until(at_step(run, 2), "step 2", slurm, run)
-    slurm.ask("scancel", run.status.job)
-    until(lambda: run.status.state == "interrupted", "interrupted", slurm, run)
-    assert "CANCELLED" in run.status.message
-    assert list(run.checkpoints_dir.glob("step-*"))
 
 
 def test_what_waits_stays_queued_while_slurm_does_not_answer(home: Home, slurm: Cluster) -> None:
