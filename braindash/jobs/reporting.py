@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -17,6 +19,7 @@ from braindash.runs.run import Run
 
 log = logging.getLogger(__name__)
 
+RESERVE_BYTES = 64 * 1024  # held on the disk while a run is worked, for its last words when the disk is full
 _COUNTS = ("step", "n_steps", "epoch", "n_epochs")
 
 
@@ -36,15 +39,19 @@ class Reporter:
         self._steps: deque[tuple[float, int]] = deque(maxlen=21)
         self._stage = ""
         self._stage_began = time.monotonic()
+        self._reserve = run.path / ".reserve"
 
     def __enter__(self) -> Reporter:
         self._run.update_status(heartbeat=time.time(), **identity())
+        with contextlib.suppress(OSError):  # then the last words may be missing: the run says *interrupted*
+            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        self._reserve.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._over.wait(self._period):
@@ -58,6 +65,15 @@ class Reporter:
         with self._lock:
             pending, self._pending = self._pending, {}
         self._run.update_status(**{**pending, **changes, "heartbeat": time.time()})
+
+    def last_words(self, **changes: Any) -> None:
+        """Like `flush`, but on a full disk make room first: what ended the run must be told."""
+        try:
+            self.flush(**changes)
+        except (OSError, BraindashError) as error:
+            log.warning("status not written: %s", error)
+            self._reserve.unlink(missing_ok=True)
+            self.flush(**changes)
 
     def stage(self, stage: str, message: str = "") -> None:
         """Begin a stage."""

@@ -83,7 +83,7 @@ class Worker:
                 log.exception("The worker failed")
                 ending = explain(error)
             self._over = True
-            report.flush(**{"eta_s": None, "ended": time.time(), **ending})
+            report.last_words(**{"eta_s": None, "ended": time.time(), **ending})
             if self._leaving is not None:
                 self._leaving.cancel()
         self.run.stop_path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ from tiny_models import save_tiny
 
 from braindash.config import Home, TuneConfig, validate
 from braindash.jobs.launch import launch, resume, stop
+from braindash.jobs.worker import work
+from braindash.runs import liveness
 from braindash.runs.record import RunStore
 from braindash.runs.run import Run
+from braindash.runs.status import State
 from braindash.studies.library import add_study
+from braindash.tuning.checkpoints import read_newest
 
 SOURCE = Path(__file__).resolve().parents[2]
 PATIENCE = 300.0  # seconds; a start alone takes five on a quiet machine, far more on a busy one
@@ -207,3 +212,113 @@ def test_killed_while_writing_the_files_stay_whole(home: Home, tmp_path: Path, s
         rows = run.metrics
         assert rows[-1]["step"] == -1
         assert all(len(row.get("pad", "")) == row["step"] * 37 % 3000 for row in rows if row["step"] >= 0)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "braindash-test", str(place)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_fails_the_run_with_words_and_once_there_is_room_it_goes_on(home: Home, small_disk: Path) -> None:
+    """A real disk, filled to the last byte while the run works on it."""
+    base = home.path.parent
+    disk = Home(small_disk / "home")
+    add_study(disk, "table", base / "mini")
+    settings = {"model": str(base / "w2v"), "checkpoint_steps": 1, "optimiser": {"epochs": 60}}
+    run = make(disk, **settings)
+    launch(run)
+    until(at_step(run, 3), "step 3")
+    assert run.status.state == "running", run.log_tail()
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    status = run.wait(PATIENCE)
+    assert status.state == "failed", run.log_tail()
+    assert status.error is not None
+    assert status.error.kind == "user"
+    assert "The disk is full" in status.error.what
+    assert "space" in status.error.remedy
+    done = read_newest(run.checkpoints_dir, pytest.fail)
+    assert done is not None
+    assert not list(run.checkpoints_dir.glob(".*"))  # nothing half-written
+    assert all("kind" in row for row in run.metrics)
+    ballast.unlink()
+    resume(run)
+    until(at_step(run, done.state["step"] + 2), "two more steps")
+    stop(run)
+    assert run.wait(PATIENCE).state == "stopped", run.log_tail()
+    assert steps(run) == list(range(1, len(steps(run)) + 1))
+
+
+def test_a_loss_that_explodes_fails_the_run_and_its_last_checkpoint_stays(home: Home) -> None:
+    run = make(home, checkpoint_steps=1, optimiser={"lr": 1e25, "head_lr": 1e25, "warmup_steps": 0, "clip": 1e30})
+    status = work(run)
+    assert status.state == "failed"
+    assert status.error is not None
+    assert status.error.kind == "user"
+    at = max(steps(run))
+    assert f"step {at + 1}" in status.error.what
+    assert "lr" in status.error.remedy
+    kept = read_newest(run.checkpoints_dir, pytest.fail)
+    assert kept is not None
+    assert kept.state["step"] == at
+
+
+def test_a_second_sigterm_ends_the_worker_at_once(home: Home) -> None:
+    run = make(home, checkpoint_steps=2)
+    launch(run)
+    until(at_step(run, 5), "step 5")
+    pid = run.status.pid
+    assert pid is not None
+    for _ in range(2):
+        os.kill(pid, signal.SIGTERM)
+    assert run.wait(PATIENCE).state == "stopped", run.log_tail()
+    assert read_newest(run.checkpoints_dir, pytest.fail) is not None
+    resume(run)
+    assert run.wait(PATIENCE).state == "done", run.log_tail()
+    assert steps(run) == list(range(1, 19))
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "stopping"])
+@pytest.mark.parametrize("how", ["restart", "number used again"])
+def test_whatever_it_said_last_a_worker_that_is_gone_is_not_believed(
+    home: Home, monkeypatch: pytest.MonkeyPatch, state: State, how: str
+) -> None:
+    """After a restart of the machine, or with the worker's number given to another process: one look is enough."""
+    run = make(home)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        run.update_status(state=state, heartbeat=time.time(), **liveness.identity(other.pid))
+        assert run.status.state == state
+        if how == "restart":
+            monkeypatch.setattr(liveness, "boot_id", lambda: "after the restart")
+        else:
+            earlier = liveness.start_mark(other.pid)
+            assert earlier is not None
+            run.update_status(pid_start=earlier - 1)
+        assert run.status.state == "interrupted"
+        assert run.read_status().state == "interrupted"  # and written, for whoever reads the file
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_worker_killed_before_its_first_word_is_not_left_queued(home: Home) -> None:
+    run = make(home)
+    launch(run)
+    kill(run)  # it has not even imported
+    until(lambda: run.status.state == "interrupted", "interrupted", 15)
+    resume(run)
+    until(at_step(run, 1), "step 1")
+    stop(run)
+    assert run.wait(PATIENCE).state == "stopped", run.log_tail()

@@ -406,3 +406,25 @@ def test_a_second_sigterm_ends_it_at_once(run: Run) -> None:
 
     assert Worker(run, deaf).work().state == "stopped"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_last_words_have_their_room_on_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even the status can be written any more, what was set aside for it is given up."""
+    from braindash.runs import run as run_module
+
+    reserve, write = run.path / ".reserve", run_module.atomic_write
+
+    def full(step: int) -> None:
+        def refuse(path: Path, text: str) -> None:
+            if reserve.exists():
+                raise BraindashError("The disk is full.", "Free some space.")
+            write(path, text)
+
+        monkeypatch.setattr(run_module, "atomic_write", refuse)
+        raise OSError(28, "No space left on device")
+
+    status = Worker(run, engine(full)).work()
+    assert status.state == "failed"
+    assert status.error is not None
+    assert "disk is full" in status.error.what
+    assert not reserve.exists()
