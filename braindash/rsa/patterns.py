@@ -1,0 +1,154 @@
+"""Patterns of conditions, prepared so that any block of their dissimilarities is one matrix product.
+
+Every dissimilarity here has the form d_ij = s_i + s_j − 2 u_i·v_j with s_i = u_i·v_i, so an RDM
+never has to be stored: the rows that are needed are made from ``u`` and ``v`` when they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from braindash.errors import BraindashError, closest
+
+METRICS = ("correlation", "cosine", "euclidean")
+FEWEST_CONDITIONS = 4
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Prepared patterns: see `prepare`.
+
+    Attributes
+    ----------
+    left, right : (n_conditions, k) float32
+    self_products : (n_conditions,) float64
+    metric : str
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    self_products: np.ndarray
+    metric: str
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def rows(self, start: int, stop: int, first_column: int = 0) -> np.ndarray:
+        """Return rows [start, stop) of the RDM from ``first_column`` on: (stop - start, n - first_column) float32."""
+        products = self.left[start:stop] @ self.right[first_column:].T
+        s = self.self_products.astype(np.float32)
+        out: np.ndarray = s[start:stop, None] + s[None, first_column:] - 2 * products
+        return out
+
+    def rdm(self) -> np.ndarray:
+        """Return the whole RDM, (n, n) float32: symmetric, zero on the diagonal."""
+        d = self.rows(0, len(self))
+        d = (d + d.T) / 2
+        np.fill_diagonal(d, 0)
+        return d
+
+
+def prepare(values: np.ndarray, metric: str = "correlation") -> Patterns:
+    """Prepare patterns for dissimilarities.
+
+    Parameters
+    ----------
+    values : (n_conditions, n_channels) array
+    metric : "correlation", "cosine" or "euclidean"
+        1 − r, 1 − cosine, or the squared distance divided by the number of channels, as in rsatoolbox.
+
+    Raises
+    ------
+    BraindashError
+        For fewer than 4 conditions, values that are not finite, and patterns without a direction.
+
+    References
+    ----------
+    Kriegeskorte, Mur & Bandettini (2008), Frontiers in Systems Neuroscience 2:4.
+    """
+    if metric not in METRICS:
+        raise BraindashError(f"There is no dissimilarity {metric!r}.", closest(metric, (*METRICS, "crossnobis")))
+    X = _checked(values)
+    if metric == "euclidean":
+        X = X / np.sqrt(X.shape[1])
+        return _symmetric(X, metric)
+    if metric == "correlation":
+        if X.shape[1] < 3:
+            raise BraindashError(
+                f"A correlation distance needs 3 channels or more; there are {X.shape[1]}.", "Use euclidean."
+            )
+        X = X - X.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(X, axis=1, keepdims=True)
+    flat = np.flatnonzero(size[:, 0] <= 1e-12 * max(float(size.max()), 1e-300))
+    if len(flat):
+        what = "do not vary over channels" if metric == "correlation" else "are zero"
+        raise BraindashError(
+            f"{len(flat)} of {len(X)} patterns {what} (first: condition {flat[0]}).",
+            "Leave them out, or use euclidean.",
+        )
+    return _symmetric(X / size / np.sqrt(2), metric)
+
+
+def crossnobis(repeats: np.ndarray, precision: np.ndarray | None = None) -> Patterns:
+    """Prepare patterns for the cross-validated Mahalanobis distance between conditions.
+
+    Noise that differs from repeat to repeat adds nothing on average, so two conditions with the
+    same response have a distance of 0 and estimates may be negative.
+
+    Parameters
+    ----------
+    repeats : (n_repeats, n_conditions, n_channels) array
+    precision : (n_channels, n_channels) array, optional
+        Inverse covariance of the noise; the identity by default.
+
+    Returns
+    -------
+    Patterns
+        d_ij is the mean over ordered pairs of repeats a ≠ b of
+        (x_i^a − x_j^a)' P (x_i^b − x_j^b) / n_channels.
+
+    Raises
+    ------
+    BraindashError
+        For fewer than two repeats.
+
+    References
+    ----------
+    Walther et al. (2016), NeuroImage 137:188-200.
+    """
+    R = np.asarray(repeats, dtype=np.float64)
+    if R.ndim != 3 or len(R) < 2:
+        raise BraindashError(
+            f"Crossnobis needs 2 repeats of every condition or more; the array is {R.shape}.",
+            "Use correlation, cosine or euclidean.",
+        )
+    for one in R:
+        _checked(one)
+    n_repeats, _, n_channels = R.shape
+    P = np.eye(n_channels) if precision is None else np.asarray(precision, dtype=np.float64)
+    scale = 1.0 / (n_repeats * (n_repeats - 1) * n_channels)
+    # sum over a ≠ b of x^a P x^b' = (Σx) P (Σx)' − Σ x^a P x^a'
+    left = np.concatenate([R.sum(axis=0), *R], axis=1)
+    right = np.concatenate([R.sum(axis=0) @ P, *(-(x @ P) for x in R)], axis=1) * scale
+    return Patterns(left.astype(np.float32), right.astype(np.float32), np.einsum("ij,ij->i", left, right), "crossnobis")
+
+
+def _symmetric(X: np.ndarray, metric: str) -> Patterns:
+    X32 = np.ascontiguousarray(X, dtype=np.float32)
+    return Patterns(X32, X32, np.einsum("ij,ij->i", X, X), metric)
+
+
+def _checked(values: np.ndarray) -> np.ndarray:
+    X = np.asarray(values, dtype=np.float64)
+    if X.ndim != 2 or len(X) < FEWEST_CONDITIONS:
+        raise BraindashError(
+            f"An RDM needs {FEWEST_CONDITIONS} conditions or more; the patterns are {X.shape}.", "Give more conditions."
+        )
+    bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    if len(bad):
+        raise BraindashError(
+            f"{len(bad)} of {len(X)} patterns are not finite (first: condition {bad[0]}).", "Leave them out."
+        )
+    return X
