@@ -30,6 +30,7 @@ LAYER_AXIS = "Layer (0 = front end output)"
 COLUMNS = ("model", "layer", "roi", "value", "low", "high", "n")
 _PANEL, _TITLE, _FOOT = 190, 58, 62  # px: a panel, its title, the axis title
 _LINE = 18  # px more for a title of two lines
+_MANY, _MORE = 4, 80  # models beyond which a panel is taller, and by how many px
 # Intervals of several models nearly coincide. Whiskers side by side keep them apart; with many layers they would
 # run into each other, so bands are drawn then.
 _MOST_WHISKERS = 8  # layers
@@ -172,7 +173,8 @@ def _grid(records: pd.DataFrame, rois: Sequence[str], columns: int, theme: Theme
         small = f"<br><span style='font-size:12px;color:{colours.muted}'>{note}</span>" if note else ""
         titles.append(f"<b>{wrap(region_title(roi), 14)}</b>{small}")
     above = _TITLE + _LINE * any("<br>" in wrap(region_title(roi), 14) for roi in rois)
-    height = rows * (_PANEL + above) + legend + _FOOT
+    panel = _PANEL + (_MORE if records["model"].nunique() > _MANY else 0)
+    height = rows * (panel + above) + legend + _FOOT
     inner = height - legend - _FOOT - above
     fig = make_subplots(
         rows=rows,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import links, names, tables
+from braindash.ui import controls_view, links, names, tables
 from braindash.ui.results import chart, groups_note, theme
 from braindash.ui.text import count, escape
 
@@ -36,8 +36,8 @@ def choose(results: Results) -> Choice:
             "Compared with pretrained",
             tuned,
             names=names.model,
-            kind="segments",
-            help="The brain-tuned model, or a control that was tuned in the same way on responses without meaning.",
+            kind="segments" if len(tuned) <= 3 else "select",
+            help="The brain-tuned model, or one of its controls: the same tuning without what the responses say.",
         )
         measure = links.select(
             "measure",
@@ -125,7 +125,9 @@ def curves(results: Results, choice: Choice) -> None:
     )
     controls = [m for m in results.models if m not in ("pretrained", choice.model)]
     models = ["pretrained", choice.model]
-    if controls:
+    if len(controls) > controls_view.FEW:
+        models += controls_view.choose(controls, "drawn", "Other models drawn")
+    elif controls:
         shown = st.toggle("Show the other models too", value=True, key="others", bind="query-params")
         models += controls if shown else []
     rows = tables.curves(results, choice.subject, choice.measure, models, chosen)

@@ -85,6 +85,7 @@ class Results:
     records: dict[str, Any]
     encoding: pd.DataFrame  # the record rows
     differences: pd.DataFrame
+    against: pd.DataFrame  # brain-tuned minus each control; the columns of differences, and `against`
     models: tuple[str, ...]  # pretrained first, then brain-tuned, then the controls
     subjects: tuple[str, ...]  # the mean over subjects first, where there is one
     layers: tuple[int, ...]
@@ -139,10 +140,14 @@ def _read_results(path: str) -> Results:
         raise BraindashError(f"The results of run {folder.name} hold no encoding rows.", again)
     if differences.empty:
         differences = pd.DataFrame(columns=["model", "subject", "roi", "layer", "n_targets", "delta_r"])
+    against = pd.DataFrame(records.get("against_controls") or [])
+    if against.empty:
+        against = pd.DataFrame(columns=[*differences.columns, "against"])
     shared = ("n_excluded", "r_norm_ci_low", "r_norm_ci_high")
     for table, own in (
         (encoding, ("noise_ceiling", "r_norm", "r_ci_low", "r_ci_high")),
         (differences, ("delta_r_norm", "ci_low", "ci_high", "p", "q")),
+        (against, ("delta_r_norm", "ci_low", "ci_high", "p", "q")),
     ):
         for column in (*shared, *own):
             if column not in table:
@@ -154,6 +159,7 @@ def _read_results(path: str) -> Results:
         records,
         encoding,
         differences,
+        against,
         tuple(model_order(encoding["model"])),
         tuple(subjects),
         tuple(sorted({int(x) for x in encoding["layer"]})),

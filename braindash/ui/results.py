@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
-from braindash.ui import links, names, readers, tables
+from braindash.ui import controls_view, links, names, readers, tables
 from braindash.ui.text import count, escape, interval, moment, number, shorten, true_minus
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def headline(results: Results) -> None:
     regions = tables.main_regions(results)
     focus = str(summary["region"]) if summary.get("region") in results.regions else regions[-1]
     unit = names.MEASURES[measure]
-    wanted = [(main, focus), *((m, focus) for m in tuned if m != main)]
+    wanted = [(main, focus), *((m, focus) for m in tuned if m != main)][:2]  # all controls are in a table below
     if "primary_auditory" in results.regions and focus != "primary_auditory":
         wanted.append((main, "primary_auditory"))
     cards = [c for m, roi in wanted[:3] if (c := tables.change(results, m, roi, last, subject, measure))]
@@ -133,12 +133,15 @@ def curves_section(results: Results) -> None:
         subject = results.subjects[0]
         if len(results.subjects) > 1:
             subject = links.select("subject", "Subject", results.subjects, names=names.subject, kind="segments")
+    controls = controls_view.controls_of(results)
+    shown = controls_view.choose(controls, "controls", "Controls drawn")
+    models = [m for m in results.models if m not in controls or m in shown]
     regions = tables.main_regions(results)
     if view == "change":
-        rows = tables.changes(results, subject, measure, results.models, regions)
+        rows = tables.changes(results, subject, measure, models, regions)
         draw, label = difference_curves, f"Change in {names.MEASURES[measure]}"
     else:
-        rows = tables.curves(results, subject, measure, results.models, regions)
+        rows = tables.curves(results, subject, measure, models, regions)
         draw, label = layer_curves, names.MEASURES[measure]
     if rows.empty:
         st.info("This run has no rows for this choice.", icon=":material/info:")

@@ -89,9 +89,17 @@ class Change:
 def change(results: Results, model: str, roi: str, layer: int, subject: str, measure: str) -> Change | None:
     """Return one difference, or None where the run does not have it."""
     rows = results.differences
-    found = rows[
-        (rows["model"] == model) & (rows["roi"] == roi) & (rows["layer"] == layer) & (rows["subject"] == subject)
-    ]
+    return _change(rows[rows["model"] == model], model, roi, layer, subject, measure)
+
+
+def against(results: Results, control: str, roi: str, layer: int, subject: str, measure: str) -> Change | None:
+    """Return brain-tuned minus a control, or None where the run does not have it."""
+    rows = results.against
+    return _change(rows[rows["against"] == control], "brain_tuned", roi, layer, subject, measure)
+
+
+def _change(rows: pd.DataFrame, model: str, roi: str, layer: int, subject: str, measure: str) -> Change | None:
+    found = rows[(rows["roi"] == roi) & (rows["layer"] == layer) & (rows["subject"] == subject)]
     if found.empty:
         return None
     row = found.iloc[0]

@@ -31,6 +31,16 @@ HOSTILE = {
     "emoji": "🧠🧪 naïve café 実験",
     "long": "a very long name " * 17,
 }
+GAIN = {  # at the last layer, a third of it a layer below
+    "brain_tuned": 0.025,
+    "block_permuted": -0.012,
+    "story_permuted": -0.009,
+    "random_responses": -0.018,
+    "stimulus_only": 0.006,
+    "random_model": -0.06,
+    "head_only": 0.0,
+}
+ALL_MODELS = ("pretrained", *GAIN)  # with every control
 CAVEAT = "Simulated subjects: the responses were made by a program, not measured in people."
 
 
@@ -44,8 +54,7 @@ def level(model: str, roi: str, layer: int) -> float:
         base = 0.67 - 0.02 * layer
         return base - (0.01 if model == "brain_tuned" else 0.0)
     base = 0.5 + 0.05 * layer
-    gain = {"brain_tuned": 0.025 * max(layer - 1, 0), "block_permuted": -0.012 * max(layer - 1, 0)}.get(model, 0.0)
-    return base + gain
+    return base + GAIN.get(model, 0.0) * max(layer - 1, 0)
 
 
 def records(
@@ -56,7 +65,7 @@ def records(
     caveats: Sequence[str] = (CAVEAT,),
 ) -> dict[str, Any]:
     """Return the long-format rows of an evaluated run."""
-    encoding, differences = [], []
+    encoding, differences, against = [], [], []
     everyone = ["all", *subjects] if len(subjects) > 1 else list(subjects)
     for who in everyone:
         for roi, n in REGIONS.items():
@@ -86,6 +95,15 @@ def records(
                         | {"delta_r_norm": d, "r_norm_ci_low": d - 0.02, "r_norm_ci_high": d + 0.02}
                         | {"by_story": {"s4": d - 0.01, "s5": d + 0.01}}
                     )
+                    if model == "brain_tuned" or "brain_tuned" not in models:
+                        continue
+                    g = level("brain_tuned", roi, layer) - v
+                    against.append(
+                        {"model": "brain_tuned", "against": model}
+                        | base
+                        | {"delta_r": g / 2, "ci_low": g / 2 - 0.01, "ci_high": g / 2 + 0.01, "p": 0.01, "q": 0.02}
+                        | {"delta_r_norm": g, "r_norm_ci_low": g - 0.02, "r_norm_ci_high": g + 0.02}
+                    )
     return {
         "run": run_id,
         "study": study,
@@ -95,6 +113,7 @@ def records(
         "models": list(models),
         "encoding": encoding,
         "differences": differences,
+        "against_controls": against,
         "summary": {
             "question": "What did brain-tuning change?",
             "answer": [

@@ -175,3 +175,12 @@ def test_chosen_regions_are_in_the_link(home: Home, open_page: OpenPage) -> None
     assert page.multiselect(key="_regions").value == ["ag", "ifg"]
     checked(page.multiselect(key="_regions").set_value(["late_language"]).run())
     assert page.query_params["regions"] in ("late_language", ["late_language"])
+
+
+def test_every_control_can_be_compared_and_drawn(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home, models=fake_home.ALL_MODELS)
+    page = open_page("encoding", model="stimulus_only", drawn="brain_tuned,head_only")
+    assert page.selectbox(key="_model").value == "stimulus_only"
+    assert "Stimulus only" in set(page.dataframe[0].value["Model"])
+    assert page.multiselect(key="_drawn").value == ["brain_tuned", "head_only"]
+    checked(page.selectbox(key="_model").set_value("random_model").run())

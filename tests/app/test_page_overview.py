@@ -117,3 +117,32 @@ def test_the_methods_are_there_to_copy(home: Home, open_page: OpenPage) -> None:
     (text,) = [c.value for c in page.code if c.value.startswith("Data. ")]
     assert "Works cited." in text
     assert any(e.label == "Methods" for e in page.expander)
+
+
+def test_six_controls_stand_beside_the_real_run(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home, models=fake_home.ALL_MODELS)
+    page = open_page("overview")
+    table = page.table[0].value
+    assert list(table.index) == [
+        "Block-permuted",
+        "Story-permuted",
+        "Random responses",
+        "Stimulus only",
+        "Random weights",
+        "Read-out only",
+    ]
+    assert table.loc["Block-permuted", "Brain-tuned minus control"] == "+0.111 (0.091 to 0.131)"
+    assert table.loc["Block-permuted", "Control minus pretrained"] == "−0.036 (−0.056 to −0.016)"
+    assert table.loc["Read-out only", "Control minus pretrained"] == "+0.000 (−0.020 to 0.020)"
+    assert all(len(text) > 40 for text in table["What it is"])
+    drawn = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
+    assert {t["name"] for t in drawn if t.get("showlegend")} == {"Pretrained", "Brain-tuned", *table.index}
+    page.multiselect(key="_controls").set_value(["stimulus_only"]).run()
+    drawn = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
+    assert {t["name"] for t in drawn if t.get("showlegend")} == {"Pretrained", "Brain-tuned", "Stimulus only"}
+    assert page.query_params["controls"] in ("stimulus_only", ["stimulus_only"])
+
+
+def test_a_run_without_controls_has_no_table_of_them(home: Home, open_page: OpenPage) -> None:
+    fake_home.add_done(home, models=("pretrained", "brain_tuned"))
+    assert not open_page("overview").table
