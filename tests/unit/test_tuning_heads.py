@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from braindash.config import HeadConfig
 from braindash.errors import BraindashError
 from braindash.features.design import delay
-from braindash.tuning.heads import Head, build_head, double_gamma
+from braindash.tuning.heads import Head, build_head, check_corresponding, double_gamma
 from braindash.tuning.warm_start import reduced_rank_ridge
 
 KINDS = ("linear", "low_rank", "hrf_low_rank")
@@ -153,3 +153,46 @@ def test_set_weights_makes_the_head_predict_the_fit() -> None:
         expected = hrf["s3", s] @ fit.shared @ fit.outputs[s][0] + fit.outputs[s][1]
         got = head(torch.from_numpy(designs["s3", s]).float(), s).detach().numpy()
         assert np.allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_with_a_shared_output_the_start_is_ridge_on_all_pairs(rank: int | None) -> None:
+    designs, responses, tune, validation = problem()
+    rng = np.random.default_rng(3)
+    designs = {k: (X if k[1] == "a" else X[:-2] + rng.standard_normal((len(X) - 2, 6))) for k, X in designs.items()}
+    responses = {k: (Y if k[1] == "a" else responses[k[0], "a"][:-2]) for k, Y in responses.items()}
+    tune = {"a": ("s0", "s1", "s2"), "b": ("s0", "s2")}
+    fit = reduced_rank_ridge(designs, lambda t, s: responses[t, s], tune, validation, rank, [5.0], shared_output=True)
+    X = np.concatenate([designs[t, s] for s in tune for t in tune[s]])
+    Y = np.concatenate([responses[t, s] for s in tune for t in tune[s]]).astype(float)
+    X = X - X.mean(axis=0)
+    B = Ridge(5.0, fit_intercept=False).fit(X, Y).coef_.T
+    if rank is not None:
+        augmented = np.vstack([X, np.sqrt(5.0) * np.eye(6)])
+        _, _, Vt = np.linalg.svd(augmented @ B, full_matrices=False)
+        B = B @ Vt[:rank].T @ Vt[:rank]
+    weights = fit.outputs["a"][0] if fit.shared is None else fit.shared @ fit.outputs["a"][0]
+    assert np.allclose(weights, B, atol=1e-4)
+    assert fit.outputs["b"][0] is fit.outputs["a"][0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shared_output_says_the_same_of_the_same_sound_for_every_subject(kind: str) -> None:
+    head = Head(kind, 5, {"a": 4, "b": 4}, 2, (1, 2), 2.0, shared_output=True)
+    x = torch.randn(9, 5)
+    assert torch.equal(head(x, "a"), head(x, "b"))
+    assert len(head.outputs) == 1
+    shared = None if kind == "linear" else np.ones((head.n_inputs, 2), np.float32)
+    output = (np.ones((head.n_inputs if kind == "linear" else 2, 4), np.float32), np.arange(4, dtype=np.float32))
+    head.set_weights(shared, {"a": output, "b": output})
+    assert head.outputs[0].bias.tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_targets_that_do_not_correspond_are_named() -> None:
+    check_corresponding({"a": ["x", "y"], "b": ["x", "y"]})
+    with pytest.raises(BraindashError, match=r"'a' has 3 and 'b' 2; only 'a' has x, y; only 'b' has w\."):
+        check_corresponding({"a": ["x", "y", "z"], "b": ["w", "z"]})
+    with pytest.raises(BraindashError, match=r"2 of 'a' / 'b' differ: x / y, y / x\."):
+        check_corresponding({"a": ["x", "y"], "b": ["y", "x"]})
+    with pytest.raises(BraindashError, match=r"t3 / u3 and 5 more"):
+        check_corresponding({"a": [f"t{i}" for i in range(9)], "b": [f"u{i}" for i in range(9)]})
