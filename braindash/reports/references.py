@@ -43,6 +43,14 @@ REFERENCES: dict[str, Reference] = {
         "Loshchilov & Hutter, 2019", "Loshchilov, Ilya and Hutter, Frank", "Decoupled weight decay regularization",
         "International Conference on Learning Representations", "2019", "1711.05101",
     ),
+    "kingma2015adam": _conference(
+        "Kingma & Ba, 2015", "Kingma, Diederik P. and Ba, Jimmy", "{Adam}: A method for stochastic optimization",
+        "International Conference on Learning Representations", "2015", "1412.6980",
+    ),
+    "huber1964robust": _article(
+        "Huber, 1964", "Huber, Peter J.", "Robust estimation of a location parameter",
+        "The Annals of Mathematical Statistics", "35", "73--101", "1964",
+    ),
     "moussa2025improving": _conference(
         "Moussa et al., 2025", "Moussa, Omer and Klakow, Dietrich and Toneva, Mariya",
         "Improving semantic understanding in speech language models via brain-tuning",
