@@ -51,7 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Adam, linear": {"optimiser": {**BASE["optimiser"], "kind": "adam", "schedule": "linear"}},
     "the last epoch": {"keep": "last"},
 }
-CLOCK = {"time", "seconds"}
+CLOCK = {"time", "seconds", "busy"}
 
 
 @pytest.fixture(scope="module")
