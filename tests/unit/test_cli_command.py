@@ -98,6 +98,48 @@ def test_defaults_are_not_spelt_out() -> None:
     )
 
 
+PRESETS = ("a-iclr", "a-multi", "b-brainwavlm")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_named_in_the_command_and_given_back(preset: str) -> None:
+    from braindash.cli import config_of_command
+
+    config = config_of_command(["tune", "--study", "demo", "--preset", preset, "--set", "optimiser.epochs=2"])
+    assert config.preset == preset
+    assert config.optimiser.epochs == 2
+    command = command_for(config)
+    assert command == (f"braindash tune --preset {preset} --study demo --model {config.model} --set optimiser.epochs=2")
+    assert config_of_command(shlex.split(command)[1:]) == config
+    # back at a default that the preset changes: the default must be spelt out
+    plain = TuneConfig(study="demo", model="m", preset=preset)
+    assert config_of_command(shlex.split(command_for(plain))[1:]) == plain
+
+
+def test_a_preset_gives_way_to_the_file_the_options_and_set(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("study: a\noptimiser: {lr: 7.0e-5}\nblock_trs: 64\nhead: {kind: low_rank}\n")
+    config = build_config(preset="a-iclr", file=file, named={"hemi": "left"}, settings=["block_trs=32"])
+    assert (config.recipe, config.optimiser.kind) == ("full", "adam")  # of the preset
+    assert config.head.init == "random"  # beside what the file says of the head
+    assert (config.optimiser.lr, config.head.kind) == (7e-5, "low_rank")  # of the file
+    assert (config.hemi, config.block_trs) == ("left", 32)
+    assert config.preset == "a-iclr"
+    with pytest.raises(BraindashError, match="Did you mean a-iclr"):
+        build_config(preset="a-icrl", named={"study": "a"})
+
+
+def test_a_preset_that_is_no_more_is_a_label() -> None:
+    config = TuneConfig(study="demo", model="m", preset="long-gone", loss="spatial")
+    assert "--set 'preset=\"long-gone\"'" in command_for(config)
+
+
+def test_words_that_yaml_takes_for_truth_values_stay_words() -> None:
+    named = {"study": "a", "model": "m"}
+    assert build_config(named=named, settings=["gradient_checkpointing=off"]).gradient_checkpointing == "off"
+    assert build_config(named=named, settings=["pairs=yes", "evaluate=false"]).pairs is True
+
+
 def test_every_setting_differs_in_the_full_example() -> None:
     """Guards the parse-back test: a setting left at its default would not be tested."""
     default = TuneConfig(study="x", model="y").model_dump()

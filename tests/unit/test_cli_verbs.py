@@ -433,3 +433,173 @@ def test_a_port_in_use_is_said(say: Any) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "in use" in one_line_error(say("app", "--port", str(taken.getsockname()[1])))
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+TINY = ("--set", "optimiser.epochs=1", "--set", "encoding.n_boot=100", "--set", "encoding.n_permutations=0")
+
+
+def test_a_grid_with_seeds_is_tuned_as_a_group(say: Any, home: Home, mini: Path) -> None:
+    """The whole way, with a tiny model: every combination, in line, to the table that names the best."""
+    say("study", "add", "table", str(mini / "mini"))
+    tune = (
+        "tune",
+        "--study",
+        "mini",
+        "--model",
+        str(mini / "w2v"),
+        *TINY,
+        "--set",
+        "evaluate=false",
+        "--device",
+        "cpu",
+    )
+    said = say(*tune, "--grid", "rank=2,4", "--grid", "epochs=1", "--seeds", "2", "--name", "ours", "--json")
+    assert said.code == 0, said.err
+    data = said.json
+    assert (data["group"], data["status"], data["varied"]) == ("ours", "done", ["lora.rank"])
+    assert [(r["values"]["lora.rank"], r["seed"], r["status"]) for r in data["runs"]] == [
+        (2, 0, "done"), (2, 1, "done"), (4, 0, "done"), (4, 1, "done"),
+    ]  # fmt: skip
+    store = RunStore(home)
+    runs = [store.get(r["run"]) for r in data["runs"]]
+    began = [run.status.started or 0.0 for run in runs]
+    ended = [run.status.ended or 0.0 for run in runs]
+    assert all(end <= start for end, start in zip(ended, began[1:], strict=False))  # one after the other
+    for run, row in zip(runs, data["runs"], strict=True):
+        epochs = [m for m in run.metrics if m["kind"] == "epoch"]
+        assert row["validation_r"] == pytest.approx(epochs[-1]["validation_r"])
+        assert (run.model_dir / "adapter_model.safetensors").exists()
+    means = {s["values"]["lora.rank"]: s["validation_r"] for s in data["settings"]}
+    for rank, of in ((2, runs[:2]), (4, runs[2:])):
+        scores = [run.status.validation_r for run in of]
+        assert means[rank] == pytest.approx(sum(filter(None, scores)) / 2)
+    best = next(s for s in data["settings"] if s["best"])
+    assert best["validation_r"] == max(means.values())
+
+    table = say("runs", "group", "ours").out
+    assert "Group ours: 4 runs (4 done)" in table
+    marked = [line.split()[0] for line in table.splitlines() if line.rstrip().endswith("best")]
+    assert marked == [str(best["values"]["lora.rank"])]
+    listed = say("runs", "list").out.splitlines()
+    assert len(listed) == 2  # the heading and the group
+    assert "4 done" in listed[1]
+    assert len(say("runs", "list", "--group", "ours").out.splitlines()) == 5
+    assert len(say("runs", "list", "--json").json["runs"]) == 4
+    assert say("runs", "delete", "--group", "ours", "--yes", "--json").json["deleted"] == [r.id for r in runs]
+    assert store.list() == []
+
+
+@pytest.mark.slow
+def test_a_run_with_its_controls_is_evaluated_with_them(say: Any, home: Home, mini: Path) -> None:
+    say("study", "add", "table", str(mini / "mini"))
+    said = say(
+        "tune", "--study", "mini", "--model", str(mini / "w2v"), *TINY, "--set", "permute_block=3", "--device", "cpu",
+        "--controls", "block-permuted,head-only", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    runs = {r["control"]: RunStore(home).get(r["run"]) for r in said.json["runs"]}
+    assert set(runs) == {"none", "block-permuted", "head-only"}
+    records = runs["none"].records()
+    assert records is not None
+    assert records["models"] == ["pretrained", "brain_tuned", "block_permuted", "head_only"]
+    assert runs["block-permuted"].records() is None  # one evaluation shows all of them
+    assert len({run.status.n_steps for run in runs.values()}) == 1
+
+
+def test_a_dry_run_of_a_group_counts_and_starts_nothing(say: Any, home: Home, mini: Path) -> None:
+    say("study", "add", "table", str(mini / "mini"))
+    tune = ("tune", "--study", "mini", "--model", str(mini / "w2v"), *TINY, "--dry-run", "--json")
+    one = say(*tune).json
+    data = say(*tune, "--grid", "epochs=1,3", "--seeds", "2", "--controls", "all").json
+    reals = 4
+    assert data["runs"] == reals * (1 + len(data["controls"]))
+    assert "block-permuted" in data["controls"]
+    assert set(data["controls"]) | set(data.get("controls_left_out", {})) == {
+        "block-permuted", "story-permuted", "random-responses", "stimulus-only", "random-model", "head-only",
+    }  # fmt: skip
+    found = data["preflight"]
+    assert found["n_steps"] == one["n_steps"]
+    # half of the runs have one epoch, half have three
+    assert data["estimated_seconds"] == pytest.approx(found["estimated_seconds"] * data["runs"] * (1 + 3) / 2)
+    assert RunStore(home).list() == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--grid", "rnak=4"], ["'rnak'", "rank"]),
+        (["--grid", "rank=4,x"], ["rank", "'x'"]),
+        (["--grid", "rank"], ["NAME=VALUE"]),
+        (["--grid", "layer=2,9"], ["layer 9", "layers 1 to 3"]),  # found before any run is made
+        (["--seeds", "0"], ["0"]),
+        (["--controls", "block-permutd"], ["Did you mean block-permuted"]),
+        (["--controls", "head-only", "--recipe", "head"], ["head-only"]),
+        (["--control", "head-only", "--controls", "block-permuted"], ["itself a control"]),
+        (["--seeds", "201"], ["201 runs", "--yes"]),
+        (["--partition", "gpu"], ["--partition", "--executor slurm"]),
+        (["--executor", "slrum"], ["executor", "'slrum'"]),
+        (["--executor", "slurm", "--time", "soon"], ["'soon'", "minutes"]),
+        (["--executor", "slurm", "--gpus", "-1"], ["gpus", "-1"]),
+        (["--preset", "a-icrl"], ["a-icrl", "a-iclr"]),
+    ],
+)
+def test_a_mistake_in_a_group_makes_no_run(say: Any, home: Home, mini: Path, more: list[str], words: list[str]) -> None:
+    say("study", "add", "table", str(mini / "mini"))
+    said = say("tune", "--study", "mini", "--model", str(mini / "w2v"), *more)
+    assert said.code == 2, said.err
+    line = one_line_error(said)
+    for word in words:
+        assert word in line
+    assert RunStore(home).list() == []
+
+
+def test_the_options_of_an_executor_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    from braindash.cli.tuning import executor_from, minutes
+    from braindash.config import ExecutorConfig
+
+    assert executor_from({}) == ExecutorConfig()
+    assert executor_from({"processes": 2}).processes == 2
+    params = {"executor": "slurm", "partition": "gpu", "time": "1-12:00:00", "gpus": 2, "cpus": 8, "memory": 32.0}
+    made = executor_from(params | {"account": "lab", "parallel": 4})
+    assert made == ExecutorConfig(
+        executor="slurm", partition="gpu", time=36 * 60, gpus=2, cpus=8, memory_gb=32, account="lab", parallel=4
+    )
+    assert [minutes(t) for t in ("90", "8:30", "8:30:00", "0:00:30", "2-0:00")] == [90, 510, 510, 1, 2880]
+    for wrong in ("", "x", "1:2:3:4", "-5", "1-5", "1.5"):
+        with pytest.raises(BraindashError, match="not a time"):
+            minutes(wrong)
+
+
+def test_a_group_is_stopped_resumed_and_deleted_by_name(say: Any, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = "<b>$(x)</b> 🧠 'g'"
+    runs = [done_run(home, group=hostile, seed=i) for i in range(3)]
+    runs[1].update_status(state="running")
+    assert "1 of the 3 runs" in one_line_error(say("runs", "delete", "--group", hostile, "--yes"))
+    data = say("runs", "stop", "--group", hostile, "--json").json
+    assert data["asked"] == [runs[1].id]
+    assert runs[1].stop_path.exists()
+    runs[1].update_status(state="stopped")
+    gone_on: list[str] = []
+    monkeypatch.setattr("braindash.jobs.launch.launch_many", lambda some, place: gone_on.extend(r.id for r in some))
+    assert say("runs", "resume", "--group", hostile, "--detach", "--json").json["runs"] == [runs[1].id]
+    assert gone_on == [runs[1].id]
+    assert "Both a run and the group" in one_line_error(say("runs", "stop", runs[0].id, "--group", hostile))
+    assert "No run is named" in one_line_error(say("runs", "stop"))
+    assert "There is no group 'nobody'" in one_line_error(say("runs", "group", "nobody"))
+    assert hostile in say("runs", "group", hostile).out
+    assert len(say("runs", "delete", "--group", hostile, "--yes", "--json").json["deleted"]) == 3
+
+
+def test_ctrl_c_stops_the_whole_group(say: Any, home: Home, mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    say("study", "add", "table", str(mini / "mini"))
+    monkeypatch.setattr("braindash.jobs.launch.launch_many", lambda runs, place: None)
+    monkeypatch.setattr("braindash.cli.groups.follow", interrupt)
+    said = say("tune", "--study", "mini", "--model", str(mini / "w2v"), "--seeds", "3", "--name", "ours")
+    assert said.code == 130
+    assert "runs resume --group ours" in said.err
+    assert [r.state for r in RunStore(home).list()] == ["stopped"] * 3

@@ -250,7 +250,7 @@ def test_one_that_waits_can_be_stopped_while_another_works(store: RunStore, work
     works("while not (run.path / 'go').exists():\n    time.sleep(0.02)\nrun.update_status(state='done')")
     runs = in_line(store, 3)
     line = Line(runs)
-    thread = threading.Thread(target=line.work)
+    thread = threading.Thread(target=line.work, daemon=True)
     thread.start()
     from braindash.jobs.launch import stop
 
