@@ -24,6 +24,7 @@ from braindash.speech.base import SpeechModel
 from braindash.speech.loading import open_model
 from braindash.studies.library import add_study
 from braindash.tuning import TuneResult, presets, tune
+from braindash.tuning.estimate import estimate
 from braindash.tuning.heads import Head
 from braindash.tuning.network import Network
 from braindash.tuning.objectives import LOSSES, get_loss
@@ -243,6 +244,14 @@ def test_a_step_is_the_textbooks(network: Network, kind: str) -> None:
         m, v = betas[0] * m + (1 - betas[0]) * g, betas[1] * v + (1 - betas[1]) * g**2
         x = x - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
         np.testing.assert_allclose(p.detach().numpy(), x, rtol=1e-4, atol=1e-6)
+
+
+def test_an_estimate_counts_what_is_trained_and_leaves_the_model_as_it_was(model: SpeechModel) -> None:
+    before = {n: t.clone() for n, t in model.encoder.state_dict().items()}
+    n_blocks = sum(p.numel() for p in model.trainable(1, 3).values())
+    found = estimate(SmallStudy(n_targets={"sub-01": 6}), model, settings())
+    assert found["n_parameters_trained"] == n_blocks + 3 * 32 + 6 * 3 + 6  # of a head of rank 3
+    assert all(torch.equal(t, before[n]) for n, t in model.encoder.state_dict().items())
 
 
 def test_a_recipe_is_one_registration() -> None:
