@@ -128,13 +128,13 @@ def member(run_path: Path, tune: Callable[..., Any] | None = None) -> None:
     from braindash.runs.run import Run
     from braindash.speech.loading import open_model
     from braindash.studies.library import open_study
-    from braindash.tuning.devices import join
+    from braindash.tuning.devices import connect
 
     run = Run(run_path)
     asked = _Asked()
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; process 0 decides what it means
-    join()  # waits for process 0, which may first wait for its turn on the device
+    connect()  # process 0 may first wait for its turn on the device
     if tune is None:
         from braindash.tuning.engine import tune as engine
 

@@ -259,6 +259,19 @@ def join() -> Team:
     """
     if not in_group():
         return Team()
+    import torch.distributed as dist
+
+    connect()
+    store = dist.distributed_c10d._get_default_store()
+    rank, size = dist.get_rank(), dist.get_world_size()
+    nth = store.add(f"braindash/{rank}", 1)  # a name of its own for every fine-tune of these processes
+    return Team(rank, size, dist.PrefixStore(f"braindash/{nth}", store))
+
+
+def connect() -> None:
+    """Wait for the other processes, if there are any; raises as `join`, which does so too and makes a team."""
+    if not in_group():
+        return
     import torch
     import torch.distributed as dist
 
@@ -279,10 +292,6 @@ def join() -> Team:
                 f"The other processes could not be reached: {str(error).splitlines()[0]}",
                 "Check MASTER_ADDR and MASTER_PORT, and that all processes were started.",
             ) from error
-    store = dist.distributed_c10d._get_default_store()
-    rank, size = dist.get_rank(), dist.get_world_size()
-    nth = store.add(f"braindash/{rank}", 1)  # a name of its own for every fine-tune of these processes
-    return Team(rank, size, dist.PrefixStore(f"braindash/{nth}", store))
 
 
 def own_device(name: str) -> str:
