@@ -162,11 +162,13 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 def _zip_members(path: Path, zip_file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo | Path]:
     members: dict[str, zipfile.ZipInfo | Path] = {}
+    folded: set[str] = set()  # some disks take R and r for one name
     total = 0
     for info in zip_file.infolist():
         if info.is_dir():
             continue
-        _check_name(path, info.filename, taken=info.filename in members, n=len(members))
+        _check_name(path, info.filename, taken=info.filename.casefold() in folded, n=len(members))
+        folded.add(info.filename.casefold())
         if stat.S_ISLNK(info.external_attr >> 16):
             raise BraindashError(f"{path} holds {info.filename!r} as a link.", NEXT)
         if info.flag_bits & 1:
@@ -272,6 +274,8 @@ def unpack(archive: Archive, manifest: Manifest, folder: Path) -> None:
         place = place_of(name)
         assert place is not None  # every name was checked when the archive was opened
         target = folder / place
+        if any(parent.is_file() for parent in target.parents) or target.exists():
+            raise BraindashError(f"{archive.path} holds {name!r} both as a file and as a folder.", NEXT)
         target.parent.mkdir(parents=True, exist_ok=True)
         digest, n = hashlib.sha256(), 0
         with archive.open(name) as source, target.open("xb") as out:

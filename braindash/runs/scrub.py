@@ -20,6 +20,7 @@ _QUOTED = re.compile(r"([\"'`])((?:~[\w.-]*|[A-Za-z]:)?[/\\](?=[\w.~/])[^\"'`\n]
 PRIVATE = frozenset({"host", "hostname", "user", "username", "pid", "pid_start", "boot_id", "cwd", "argv", "home"})
 # names that say nothing of anybody
 COMMON = frozenset({"root", "user", "users", "home", "admin", "ubuntu", "debian", "localhost", "jovyan", "nobody"})
+REMEMBERED = 60  # characters
 SHORTEST = 3  # letters of a name that can be told from words
 
 
@@ -45,6 +46,7 @@ class Scrubber:
             re.compile(re.escape(root) + rf"(?![\w.-])(?:[/\\]{_REST})?")
             for root in sorted((r for r in roots if len(r) > 1), key=len, reverse=True)
         ]
+        self._known: dict[str, str] = {}
         self._names = [
             (re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"), word)
             for name, word in self._machine_names()
@@ -67,6 +69,14 @@ class Scrubber:
         >>> Scrubber(Path("/nowhere")).text("from /srv/models/tiny, see https://host.org/a/b; r/ceiling 1/2")
         'from tiny, see https://host.org/a/b; r/ceiling 1/2'
         """
+        known = self._known.get(text)
+        if known is None:
+            known = self._clean(text)
+            if len(text) <= REMEMBERED:  # records repeat the same few names a hundred thousand times
+                self._known[text] = known
+        return known
+
+    def _clean(self, text: str) -> str:
         text = re.sub(r"\bfile:/+", "/", text)
         if _is_path(text):
             text = _last(text)

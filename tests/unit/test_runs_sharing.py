@@ -432,6 +432,29 @@ def test_names_that_no_export_has_are_refused(lab: Run, elsewhere: Home, tmp_pat
     assert not Path("/tmp/evil.json").exists()
 
 
+@pytest.mark.parametrize("name", ["Results.json", "readme.MD", "results/results.zarr/ENCODING/r/0.0.0"])
+def test_names_that_differ_in_case_alone_are_refused(lab: Run, elsewhere: Home, tmp_path: Path, name: str) -> None:
+    path = export_run(lab, tmp_path / "a.zip").path
+    with zipfile.ZipFile(path, "a") as out:
+        out.writestr(name, b"{}")
+    refused(path, elsewhere, "twice|which no export has")
+
+
+def test_a_name_that_is_file_and_folder_is_refused(lab: Run, elsewhere: Home, tmp_path: Path) -> None:
+    path = export_run(lab, tmp_path / "a.zip").path
+    with zipfile.ZipFile(path) as whole:
+        contents = {n: whole.read(n) for n in whole.namelist()}
+    clash = {"results/results.zarr/7": b"x", "results/results.zarr/7/.zgroup": b"{}"}
+    manifest = json.loads(contents.pop("manifest.json"))
+    for name, content in clash.items():
+        manifest["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    with zipfile.ZipFile(path, "w") as out:
+        for name, content in (contents | clash).items():
+            out.writestr(name, content)
+        out.writestr("manifest.json", json.dumps(manifest))
+    refused(path, elsewhere, "both as a file and as a folder")
+
+
 def test_links_are_refused_in_zips_and_folders(lab: Run, exported: Path, elsewhere: Home, tmp_path: Path) -> None:
     secret = tmp_path / "secret.json"
     secret.write_text('{"password": 1}')
@@ -555,6 +578,18 @@ def test_what_is_no_export_is_said(tmp_path: Path, elsewhere: Home) -> None:
     refused(tmp_path / "empty", elsewhere, "not an exported run")
     (tmp_path / "text.zip").write_text("hello")
     refused(tmp_path / "text.zip", elsewhere, "not a whole zip file")
+
+
+def test_the_guide_lists_what_an_export_holds_and_its_example_is_read(exported: Path, tmp_path: Path) -> None:
+    from braindash.speech.seen import read_seen
+
+    guide = (_source() / "docs" / "sharing.md").read_text(encoding="utf-8")
+    for name in {p.relative_to(exported).parts[0] for p in exported.rglob("*")}:
+        assert f"`{name}" in guide, name
+    (tmp_path / "seen.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0])
+    seen = read_seen(tmp_path / "seen.yaml")
+    assert seen.stories == ("alternateithicatom", "avatar", "howtodraw")
+    assert set(seen.audio) == {"avatar"}
 
 
 def test_every_file_that_may_come_has_one_place() -> None:
