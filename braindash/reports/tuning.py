@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from braindash.reports.phrases import listed, stories, window
@@ -38,7 +39,7 @@ def tuning(config: dict[str, Any], provenance: dict[str, Any], card: dict[str, A
     known = f" (weights {weights['hash'][:12]})" if weights.get("hash") else ""
     if config["recipe"] == "imported":
         return _elsewhere(config, card, known)
-    done = card.get("config") or config  # settled: lags in place of delays for electrodes
+    done = _filled(card.get("config") or {}, config)  # settled: lags in place of delays for electrodes
     recipe = card.get("recipe") or ("head" if config["control"] == "head-only" else config["recipe"])
     if config["control"] == "stimulus-only":
         more = explain("stimulus_only")
@@ -157,6 +158,13 @@ def _targets(done: dict[str, Any], card: dict[str, Any]) -> str:
     counts = card.get("targets") or {}
     numbers = listed([f"{c['n_targets']:,} of {c['n_all']:,} ({who})" for who, c in counts.items()])
     return f"Tuned on were the targets of {where}{least}{': ' + numbers if numbers else ''}."
+
+
+def _filled(settled: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the card's settings, and those of the configuration that an older braindash did not write on it."""
+    return {
+        k: _filled(settled.get(k) or {}, v) if isinstance(v, Mapping) else settled.get(k, v) for k, v in config.items()
+    }
 
 
 def _elsewhere(config: dict[str, Any], card: dict[str, Any], known: str) -> str:

@@ -185,6 +185,19 @@ def test_the_same_run_gives_the_same_bytes(lab: Run, tmp_path: Path) -> None:
     assert first.sha256 == second.sha256
 
 
+def test_a_run_of_an_older_braindash_is_exported(lab: Run, tmp_path: Path) -> None:
+    """Its card lacks the settings that came later."""
+    card = lab.model_dir / "braindash_model.json"
+    before = card.read_text()
+    about = json.loads(before)
+    del about["config"]["hemi"], about["config"]["head"]["shared_output"], about["config"]["full"]
+    try:
+        card.write_text(json.dumps(about))
+        assert "hu2022lora" in (export_run(lab, tmp_path / "a").path / "citation.bib").read_text()
+    finally:
+        card.write_text(before)
+
+
 def test_without_results_there_are_none(lab: Run, tmp_path: Path, elsewhere: Home) -> None:
     done = export_run(lab, tmp_path / "a.zip", results=False)
     assert not done.with_results
