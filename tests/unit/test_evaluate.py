@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,64 @@ def test_a_recording_is_known_under_any_name(runs: tuple[Home, Run, Run], tmp_pa
     with pytest.raises(LeakageError, match="renamed-one"):
         refuse_leaks(other, [run.id], home)
     refuse_leaks(other, ["whisper-tiny.en"], home)  # has seen nothing
+
+
+def test_every_finished_matching_control_takes_part_in_order(runs: tuple[Home, Run, Run]) -> None:
+    home, run, block = runs
+    model = Path(run.config.model)
+    others = {c: tuned_run(home, model, control=c) for c in ("random-model", "head-only")}
+    unfinished = RunStore(home).create(run.config.model_copy(update={"control": "story-permuted"}))
+    other_seed = RunStore(home).create(run.config.model_copy(update={"control": "story-permuted", "seed": 1}))
+    shutil.copytree(block.model_dir, other_seed.model_dir)
+    other_seed.update_status(state="done", tuned=True)
+    try:
+        found = find_candidates(run, home)
+        assert [(c.name, c.ref) for c in found] == [
+            ("pretrained", run.config.model),
+            ("brain_tuned", run.id),
+            ("block_permuted", block.id),
+            ("random_model", others["random-model"].id),
+            ("head_only", others["head-only"].id),
+        ]
+        quick = run.config.encoding.model_copy(update={"n_permutations": 0, "n_boot": 100})
+        records = evaluate_run(run, config=quick)
+        names = ["pretrained", "brain_tuned", "block_permuted", "random_model", "head_only"]
+        assert records["models"] == names
+        assert [c["model"] for c in records["controls"]] == names[2:]
+        assert all(c["explanation"] and c["title"] for c in records["controls"])
+        weights = records["provenance"]["weights"]
+        assert weights["head_only"] == weights["pretrained"]
+        assert len(set(weights.values())) == len(weights) - 1
+
+        at: dict[str, dict[tuple[Any, ...], float]] = {name: {} for name in names}
+        for r in records["encoding"]:
+            at[r["model"]][r["subject"], r["roi"], r["layer"]] = r["r"]
+        assert at["head_only"] == at["pretrained"]  # to the last digit: the same features
+        assert at["random_model"] != at["pretrained"]
+        for d in records["differences"]:
+            if d["model"] == "head_only":
+                assert d["delta_r"] == d["ci_low"] == d["ci_high"] == 0.0
+        assert {a["against"] for a in records["against_controls"]} == set(names[2:])
+        for a in records["against_controls"]:
+            key = (a["subject"], a["roi"], a["layer"])
+            assert a["delta_r"] == pytest.approx(at["brain_tuned"][key] - at[a["against"]][key], abs=1e-6)
+            assert not np.isfinite(a["ci_low"]) or a["ci_low"] <= a["delta_r"] <= a["ci_high"]
+
+        shutil.rmtree(others["random-model"].model_dir)
+        assert "random_model" not in [c.name for c in find_candidates(run, home)]
+    finally:
+        for extra in (*others.values(), unfinished, other_seed):
+            RunStore(home).delete(extra.id)
+
+
+def test_a_head_only_control_says_that_nothing_could_change(runs: tuple[Home, Run, Run]) -> None:
+    home, run, _ = runs
+    alone = tuned_run(home, Path(run.config.model), control="head-only")
+    try:
+        records = evaluate_run(alone)
+        assert records["models"] == ["pretrained", "head_only"]
+        assert any("read-out alone" in c for c in records["caveats"])
+        assert records["summary"]["verdict"] in ("no change shown", "cannot tell")
+        assert "the control whose read-out alone was tuned" in records["summary"]["answer"][0]
+    finally:
+        RunStore(home).delete(alone.id)
