@@ -18,7 +18,7 @@ from braindash.errors import BraindashError
 from braindash.features.windows import extract
 from braindash.speech.base import SpeechModel
 from braindash.speech.loading import open_model
-from braindash.tuning import TuneResult, tune
+from braindash.tuning import TuneResult, checkpoints, tune
 from braindash.tuning.data import TuningData
 from braindash.tuning.devices import Team
 from braindash.tuning.heads import head_for, read_head
@@ -208,6 +208,26 @@ def test_a_head_that_is_solved_again_is_the_ridge_solution_on_the_tuned_features
     plain = extract(model, study.audio("s0"), data.times("s0", "sub-01"), study.tr, config.window, [3])[0]
     after = extract(tuned, study.audio("s0"), data.times("s0", "sub-01"), study.tr, config.window, [3])[0]
     assert np.abs(after - plain).max() > 1e-2 * np.abs(plain).max()  # the features had moved
+
+
+def test_what_the_optimiser_knew_of_a_head_is_dropped_when_it_is_solved_again(
+    model: SpeechModel, tmp_path: Path
+) -> None:
+    """At the end of an epoch only adapters and the score of frames have moments; after a step all have again."""
+    known = {}
+    for refit in ("never", "epoch"):
+        config = settings(head={"refit": refit, "pooling": "attention"}, checkpoint_steps=1, keep_checkpoints=9)
+        go(model, tmp_path / refit, config)
+        folders = sorted((tmp_path / refit / "checkpoints").glob("step-*"))
+        found = [checkpoints.read_checkpoint(folder) for folder in folders]
+        known[refit] = [len([k for k in c.tensors if k.startswith("optimiser.") and "exp_avg_sq" in k]) for c in found]
+        moving = len([k for k in found[0].tensors if k.startswith("trained.encoder")])
+    assert [folder.name[5:] for folder in folders] == [
+        "0000001-0001", "0000002-0001", "0000003-0002", "0000004-0002", "0000005-0002", "0000006-0003"
+    ]  # fmt: skip
+    everything = moving + 1 + 5  # the score; the shared matrix, two outputs with offsets
+    assert known["never"] == [everything] * 6
+    assert known["epoch"] == [everything, everything, moving + 1, everything, everything, moving + 1]
 
 
 def test_a_penalty_is_chosen_once_also_where_the_head_starts_at_random(model: SpeechModel, tmp_path: Path) -> None:
