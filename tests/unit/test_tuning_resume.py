@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_tuning_control_runs import save_pretraining
 from tiny_models import save_tiny
 from tuning_study import SmallStudy
 
@@ -26,6 +27,7 @@ from braindash.speech.loading import open_model
 from braindash.tuning import checks, loop, position, tune
 from braindash.tuning.checkpoints import listed, read_checkpoint, read_newest
 
+PRETRAINING = "with its pretraining head"
 BASE: dict[str, Any] = {
     "study": "small",
     "model": "tiny",
@@ -50,19 +52,32 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "another loss, another head": {"loss": "spatial+0.5*mse", "head": {"kind": "linear", "init": "random"}},
     "Adam, linear": {"optimiser": {**BASE["optimiser"], "kind": "adam", "schedule": "linear"}},
     "the last epoch": {"keep": "last"},
+    "activations computed again": {"gradient_checkpointing": "on"},
+    "learnt pooling": {"head": {"rank": 2, "pooling": "attention"}},
+    "shuffled responses": {"control": "block-permuted", "permute_block": 2},
+    "noise for responses": {"control": "random-responses"},
+    "random weights": {"control": "random-model"},
+    "continued pretraining": {"control": "stimulus-only", "model": PRETRAINING},
 }
 CLOCK = {"time", "seconds", "busy"}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechModel]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SpeechModel]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    opened = open_model(str(save_tiny("whisper", tmp_path_factory.mktemp("tiny"))))
+    folder = tmp_path_factory.mktemp("tiny")
+    saved = {"tiny": save_tiny("whisper", folder / "a"), PRETRAINING: save_pretraining(folder / "b")}
+    opened = {name: open_model(str(path)) for name, path in saved.items()}
     gc.freeze()  # every session ends with a collection: without what was imported it takes no time
     yield opened
     gc.unfreeze()
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def model(models: dict[str, SpeechModel]) -> SpeechModel:
+    return models["tiny"]
 
 
 @pytest.fixture
@@ -80,7 +95,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float]]:
 
 
 def study() -> SmallStudy:
-    return SmallStudy(n_tune=2, seconds=4.0, n_targets={"a": 4, "b": 4}, shift={"b": 0.1})
+    return SmallStudy(n_tune=2, seconds=5.0, n_targets={"a": 4, "b": 4}, shift={"b": 0.1})
 
 
 def session(model: SpeechModel, run: Run, *, rows_before_stop: int | None = None, resume: bool = False) -> bool:
@@ -143,9 +158,10 @@ def disturb(seed: int) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_stopped_after_every_step_and_every_validation(
-    model: SpeechModel, tmp_path: Path, drawn: list[tuple[float, float, float]], variant: str
+    models: dict[str, SpeechModel], tmp_path: Path, drawn: list[tuple[float, float, float]], variant: str
 ) -> None:
     """One run stopped wherever it can be stopped, in as many sessions, against one session."""
+    model = models[VARIANTS[variant].get("model", "tiny")]
     whole, stopped = (make(tmp_path, **VARIANTS[variant]) for _ in range(2))
     assert not session(model, whole)
     expected, drawn[:] = drawn[:], []
@@ -157,7 +173,7 @@ def test_stopped_after_every_step_and_every_validation(
     assert drawn == expected
     assert_same(stopped, whole)
     if variant == "patience":
-        assert whole.metrics[-1]["epoch"] < 4  # it did stop early
+        assert rows(whole)[-1]["epoch"] < 4  # it did stop early
 
 
 def test_killed_after_any_checkpoint(model: SpeechModel, tmp_path: Path) -> None:
