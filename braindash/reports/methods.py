@@ -20,6 +20,17 @@ from braindash.reports.tuning import tuning
 _MARK = re.compile(r"@([a-z]+\d{4}[a-z]+)")
 FEWEST_STORIES = 4  # with fewer, an evaluation cuts the test stories into stretches
 _CARD = "braindash_model.json"
+_CONTROLS = {  # in the order of the models
+    "block_permuted": "Block permuted is the same tuning on responses whose blocks of rows were shuffled.",
+    "story_permuted": "Story permuted is the same tuning on responses whose blocks of rows were exchanged between "
+    "stories.",
+    "random_responses": "Random responses is the same tuning on noise with the power spectrum of each target's "
+    "responses and the correlations between targets (@prichard1994generating).",
+    "stimulus_only": "Stimulus only is as many steps of the model's own pretraining (@baevski2020wav) on the sound of "
+    "the tuning stories, without responses.",
+    "random_model": "Random model is the same architecture, tuned in the same way from random weights.",
+    "head_only": "Head only is the pretrained model, of which the read-out alone was trained.",
+}
 _CEILINGS = {
     "given": "Noise ceilings came with the study",
     "repeats": "Noise ceilings were estimated from the repeats of the test stories (@schoppe2016measuring)",
@@ -141,8 +152,7 @@ def _encoding(done: dict[str, Any], records: dict[str, Any], signal: str) -> str
     )
     score = "correlation" if done["select"] == "r" else "R²"
     models = listed([m.replace("_", " ") for m in records["models"]])
-    shuffled = "block_permuted" in records["models"]
-    control = " Block permuted is the same tuning on responses whose blocks of rows were shuffled." if shuffled else ""
+    control = "".join(f" {said}" for name, said in _CONTROLS.items() if name in records["models"])
     which = f"the {n} tuning and validation stories" if n else "the tuning and validation stories"
     return (
         f"Encoding. For every subject, target and layer, ridge regressions (@hoerl1970ridge) on the features of the "

@@ -65,6 +65,17 @@ REFERENCES: dict[str, Reference] = {
             "note": "arXiv:2502.08866",
         },
     ),
+    "baevski2020wav": _conference(
+        "Baevski et al., 2020",
+        "Baevski, Alexei and Zhou, Henry and Mohamed, Abdelrahman and Auli, Michael",
+        "wav2vec 2.0: A framework for self-supervised learning of speech representations",
+        "Advances in Neural Information Processing Systems", "2020", "2006.11477",
+    ),
+    "prichard1994generating": _article(
+        "Prichard & Theiler, 1994", "Prichard, Dean and Theiler, James",
+        "Generating surrogate data for time series with several simultaneously measured variables",
+        "Physical Review Letters", "73", "951--954", "1994",
+    ),
     "friston1998event": _article(
         "Friston et al., 1998",
         "Friston, Karl J. and Fletcher, Paul and Josephs, Oliver and Holmes, Andrew and Rugg, Michael D. and "

@@ -42,7 +42,7 @@ def tuning(config: dict[str, Any], provenance: dict[str, Any], card: dict[str, A
     done = _filled(card.get("config") or {}, config)  # settled: lags in place of delays for electrodes
     recipe = card.get("recipe") or ("head" if config["control"] == "head-only" else config["recipe"])
     if config["control"] == "stimulus-only":
-        more = explain("stimulus_only")
+        more = f"This run is a control. {explain('stimulus_only')} The loss was wav2vec 2.0's (@baevski2020wav)."
         return f"Tuning. The speech model was {config['model']}{known}. {more} {_training(done, recipe)}"
     said = [
         _what(done, known, recipe, card, signal),
@@ -57,7 +57,11 @@ def tuning(config: dict[str, Any], provenance: dict[str, Any], card: dict[str, A
             "which breaks their pairing with the stories and nothing else."
         )
     elif config["control"] in _MATCHED:
-        said.append(f"This run is a control. {explain(config['control'].replace('-', '_'))}")
+        said.append(f"This run is a control. {explain(config['control'])}")
+    if config["control"] == "random-responses":
+        said.append("The noise was made by turning the responses' phases at random (@prichard1994generating).")
+    if config["control"] == "story-permuted":
+        said.append(f"A block had {done['permute_block']} rows.")
     return " ".join(s for s in said if s)
 
 

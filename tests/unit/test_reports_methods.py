@@ -15,6 +15,7 @@ from braindash.config import Home, TuneConfig
 from braindash.reports.methods import bibtex, methods_text
 from braindash.reports.references import REFERENCES
 from braindash.runs.record import RunStore
+from braindash.wording import CONTROL_MODELS
 
 SPLIT = {"tune": ["a", "b", "c"], "validation": ["d"], "test": ["e", "f"]}
 Make = Callable[..., "FakeRun"]
@@ -90,6 +91,9 @@ def make(tmp_path: Path) -> Make:
         ({"head": {"refit": "epoch"}}, "", "solved anew by ridge regression after every epoch"),
         ({"control": "story-permuted"}, "", "This run is a control. Tuned in the same way, with blocks"),
         ({"control": "stimulus-only"}, "Tuned on were", "the model's own pretraining went on"),
+        ({"control": "stimulus-only"}, "the mean squared error", "wav2vec 2.0's (Baevski et al., 2020)"),
+        ({"control": "story-permuted", "permute_block": 7}, "", "A block had 7 rows."),
+        ({"control": "random-responses"}, "", "phases at random (Prichard & Theiler, 1994)"),
         ({"head": {"kind": "linear"}}, "a read-out of rank 24", "a linear read-out"),
         ({"head": {"init": "random"}}, "started from reduced-rank ridge", "started from random weights"),
         ({"optimiser": {"epochs": 7}}, "for 3 epochs", "for 7 epochs"),
@@ -177,6 +181,10 @@ def test_controls_and_groups_are_named_where_they_took_part(make: Make) -> None:
     assert "Block permuted is the same tuning" in text
     assert "across the 8 subjects" in text
     assert "Block permuted" not in methods_text(make())
+    every = methods_text(make(models=["pretrained", "brain_tuned", *CONTROL_MODELS]))
+    for name in CONTROL_MODELS:
+        assert f"{name.replace('_', ' ').capitalize()} is " in every
+    assert "Baevski et al., 2020: wav2vec 2.0" in every
 
 
 @pytest.mark.parametrize("evaluated", [True, False])
