@@ -289,6 +289,45 @@ def test_a_second_sigterm_ends_the_worker_at_once(home: Home) -> None:
     assert steps(run) == list(range(1, 19))
 
 
+ENDLESS = """
+import sys, time
+from braindash.jobs import worker
+from braindash.tuning import loop, position
+
+position.LONG_STEP = 0.2
+worker.LEAVE_SECONDS = 8.0
+real = loop.add_gradients
+
+def endless(session, module, items, step):
+    out = real(session, module, items, step)
+    if step == 8:
+        print("in step 8", flush=True)
+        time.sleep(600)
+    return out
+
+loop.add_gradients = endless
+sys.exit(worker.main([sys.argv[1]]))
+"""
+
+
+def test_sigterm_in_a_step_without_end_costs_that_step_alone(home: Home) -> None:
+    """What a scheduler does to a run whose steps outlast its patience: no checkpoint was due, none is missing."""
+    whole, run = make(home, checkpoint_steps=1000), make(home, checkpoint_steps=1000)
+    launch(whole)
+    assert whole.wait(PATIENCE).state == "done", whole.log_tail()
+    worker = subprocess.Popen([sys.executable, "-c", ENDLESS, str(run.path)], stdout=subprocess.PIPE, cwd=SOURCE)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"in step 8\n"
+    worker.terminate()
+    assert worker.wait(60) == 0
+    worker.stdout.close()
+    assert run.read_status().state == "stopped"
+    resume(run)
+    assert run.wait(PATIENCE).state == "done", run.log_tail()
+    assert [row["resumed_from_step"] for row in run.metrics if row.get("resumed_from_step") is not None] == [7]
+    assert losses(run) == losses(whole)
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "stopping"])
 @pytest.mark.parametrize("how", ["restart", "number used again"])
 def test_whatever_it_said_last_a_worker_that_is_gone_is_not_believed(
