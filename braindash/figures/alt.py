@@ -74,7 +74,12 @@ def _heatmap(matrix: np.ndarray, layers: list[Any], regions: list[str], label: s
 
 
 def _loss(
-    n_steps: int, last_loss: float | None, best_epoch: int | None, best_r: float | None, first_r: float | None
+    n_steps: int,
+    last_loss: float | None,
+    best_epoch: int | None,
+    best_r: float | None,
+    first_r: float | None,
+    head_r: float | None = None,
 ) -> str:
     text = f"Training loss over {_count(n_steps, 'step')}"
     text += f", last {last_loss:.4g}" if last_loss is not None else ""
@@ -82,6 +87,8 @@ def _loss(
     if best_r is not None:
         text += f": best {best_r:.3f} at epoch {best_epoch}"
         text += f", {first_r:.3f} before tuning" if first_r is not None else ""
+    if head_r is not None:
+        text += f"; by the head in training {head_r:.3f} at the last epoch"
     return f"{text}."
 
 

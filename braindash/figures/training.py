@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, MODEL_STYLE, ThemeName, base_layout, theme_of
+from braindash.figures.style import FONT_SIZE, MODEL_STYLE, ThemeName, base_layout, legend_height, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+FRESH, OWN = "Validation r of a fresh ridge", "Validation r of the head in training"
 
 
 def loss_curves(
@@ -23,13 +25,15 @@ def loss_curves(
     ----------
     metrics : rows of a run's metrics.jsonl
         Rows of kind "step" with ``step``, ``epoch``, ``loss``, and of kind "epoch" with ``epoch``,
-        ``validation_r`` and ``best``; epoch 0 is the model before tuning. Others are left aside.
+        ``validation_r``, ``best`` and perhaps ``head_validation_r``; epoch 0 is the model before tuning. Others
+        are left aside.
     loss_label : str
     theme : "light" | "dark"
 
     Returns
     -------
-    plotly Figure of two panels. The last epoch that says ``best`` is marked: it is the one that is kept.
+    plotly Figure of two panels. The last epoch that says ``best`` is marked: it is the one that is kept. Where the
+    head's own score is known and is not the one that chooses, it is a second, dotted curve.
 
     Raises
     ------
@@ -48,6 +52,9 @@ def loss_curves(
         raise BraindashError("The run has no steps or epochs yet.", "Look again when the first step is done.")
     x, y = np.array(sorted(steps)), np.array([steps[s] for s in sorted(steps)])
     e, r = np.array(sorted(epochs)), np.array([float(epochs[k]["validation_r"]) for k in sorted(epochs)])
+    own = {k: float(v) for k, row in epochs.items() if (v := row.get("head_validation_r")) is not None}
+    if all(value == float(epochs[k]["validation_r"]) for k, value in own.items()):
+        own = {}  # the head itself chooses
     kept = [k for k in sorted(epochs) if epochs[k].get("best")]
     best = kept[-1] if kept else None
 
@@ -93,12 +100,28 @@ def loss_curves(
                 "color": [pre.color(theme) if k == 0 else tuned.color(theme) for k in e],
             },
             hovertemplate="epoch %{x}: r = %{y:.4f}<extra></extra>",
-            showlegend=False,
+            name=FRESH,
+            showlegend=bool(own),
             cliponaxis=False,
         ),
         row=2,
         col=1,
     )
+    if own:
+        fig.add_trace(
+            go.Scatter(
+                x=sorted(own),
+                y=[own[k] for k in sorted(own)],
+                mode="lines+markers",
+                line={"color": colours.muted, "width": 1.8, "dash": "dot"},
+                marker={"size": 8, "symbol": "diamond-open", "color": colours.muted},
+                hovertemplate="epoch %{x}: r = %{y:.4f} by the head in training<extra></extra>",
+                name=OWN,
+                cliponaxis=False,
+            ),
+            row=2,
+            col=1,
+        )
     rises = len(r) > 1 and r[1] >= r[0]  # the label keeps out of the line's way
     for epoch, text, shift in ((0, "before tuning", -16 if rises else 16), (best, "kept", 18)):
         if epoch is not None and epoch in epochs:
@@ -117,8 +140,9 @@ def loss_curves(
     fig.update_xaxes(title="Epoch (0 = before tuning)", row=2, col=1, **_whole_numbers(e))
     fig.update_yaxes(title=loss_label, row=1, col=1)
     if len(r):
-        room = 0.25 * float(np.ptp(r)) or 0.01
-        fig.update_yaxes(range=[float(r.min()) - 1.4 * room, float(r.max()) + 1.6 * room], row=2, col=1)
+        shown = np.array([*r, *own.values()])
+        room = 0.25 * float(np.ptp(shown)) or 0.01
+        fig.update_yaxes(range=[float(shown.min()) - 1.4 * room, float(shown.max()) + 1.6 * room], row=2, col=1)
     fig.update_yaxes(title="Validation r", row=2, col=1)
     fig.update_xaxes(
         gridcolor=colours.grid, zeroline=False, tickfont={"size": 12}, title_standoff=6, title_font_size=FONT_SIZE
@@ -138,9 +162,13 @@ def loss_curves(
         best_epoch=best,
         best_r=None if best is None else float(epochs[best]["validation_r"]),
         first_r=float(epochs[0]["validation_r"]) if 0 in epochs else None,
+        head_r=own[max(own)] if own else None,
     )
+    top = legend_height([FRESH, OWN]) if own else 16
     fig.update_layout(
-        **base_layout(theme, 460, margin={"l": 72, "r": 16, "t": 16, "b": 52}), hovermode="closest", meta={"alt": text}
+        **base_layout(theme, 444 + top, margin={"l": 72, "r": 16, "t": top, "b": 52}),
+        hovermode="closest",
+        meta={"alt": text},
     )
     return fig
 

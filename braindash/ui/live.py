@@ -102,7 +102,8 @@ def _curves(run: Run) -> None:
         st.caption(
             "Above\\: the loss of every step (thin) and its running mean. Below\\: after each epoch, the correlation "
             "of predicted and measured responses on the validation stories, not corrected for noise; the star is the "
-            "epoch that is kept."
+            "epoch that is kept. A ridge fitted anew to the tuned features chooses it (recipe head: the head); "
+            "a dotted curve is what the head in training predicts itself."
         )
     except BraindashError as error:
         notices.mistake(error)

@@ -207,6 +207,20 @@ def test_loss_curves_mark_what_was_kept_and_take_the_later_of_repeated_steps() -
     assert texts == ["before tuning", "kept"]
     assert "best 0.140 at epoch 1, 0.100 before tuning" in loss_curves(rows).layout.meta["alt"]
     assert len(loss_curves(rows[:2]).data) == 2
+    both = loss_curves([{**r, "head_validation_r": 0.2 + r["epoch"]} if r["kind"] == "epoch" else r for r in rows])
+    fresh, own = both.data[1:]
+    assert list(own.y) == [0.2, 1.2, 2.2]
+    assert list(fresh.y) == [0.10, 0.14, 0.12]
+    assert (fresh.showlegend, own.showlegend) == (True, None)
+    assert (fresh.name, own.name) == ("Validation r of a fresh ridge", "Validation r of the head in training")
+    low, high = both.layout.yaxis2.range
+    assert low < 0.10
+    assert high > 2.2
+    assert "by the head in training 2.200 at the last epoch" in both.layout.meta["alt"]
+    # where the head itself chooses there is one curve and no legend
+    same = loss_curves([{**r, "head_validation_r": r.get("validation_r")} for r in rows])
+    assert len(same.data) == 2
+    assert not same.data[1].showlegend
     with pytest.raises(BraindashError, match="no steps or epochs yet"):
         loss_curves(rows[:1])
 
