@@ -8,9 +8,7 @@ on disk, and a picture is then one small colour table indexed by pixel.
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from braindash.config import Home
 from braindash.cortex.colour import SEQUENTIAL, colour_values, shared_limits
 from braindash.cortex.surfaces import mirror_subject, pycortex, surface_subject
 from braindash.errors import BraindashError, NotDownloadedError
+from braindash.files import whole_file
 
 if TYPE_CHECKING:
     from braindash.studies.base import CortexMap
@@ -306,23 +305,18 @@ def _load(home: Home, subject: str, transform: str | None, stamp: str, height: i
         if (found := _read(path, key)) is not None:
             return found
         made = _compute(home, subject, transform, height, key)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    pixel_vertex=made.pixel_vertex,
-                    vertex_point=made.vertex_point,
-                    vertex_gyrus=made.vertex_gyrus,
-                    extent=made.extent,
-                    n_points=made.n_points,
-                    flat_points=made.flat_points,
-                    triangles=made.triangles,
-                    n_left=made.n_left,
-                )
-            Path(scratch).replace(path)
-        finally:
-            Path(scratch).unlink(missing_ok=True)
+        with whole_file(path) as file:
+            np.savez_compressed(
+                file,
+                pixel_vertex=made.pixel_vertex,
+                vertex_point=made.vertex_point,
+                vertex_gyrus=made.vertex_gyrus,
+                extent=made.extent,
+                n_points=made.n_points,
+                flat_points=made.flat_points,
+                triangles=made.triangles,
+                n_left=made.n_left,
+            )
         return made
 
 
