@@ -109,6 +109,7 @@ def show(
         ("id", found.id),
         ("name", config.name),
         ("state", describe(status)),
+        ("job", f"Slurm job {status.job}" if status.job else ""),
         ("message", status.message),
         ("error", f"{status.error.what} {status.error.remedy}" if status.error else ""),
         ("created", _when(status.created)),

@@ -45,6 +45,7 @@ class RunTask:
 
     def __call__(self) -> None:
         began = time.time()
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)  # Slurm sends it before each SIGTERM; submitit logs it
         run, job = Run(Path(self.path)), this_job()
         _into_log(run)
         placement = read_placement(run)
@@ -149,5 +150,5 @@ def _fruitless(run: Run) -> bool:
 
 
 def _mark(status: Status) -> str:
-    parts: list[Any] = [status.stage, status.step, status.tuned, round(status.fraction or 0, 3)]
+    parts: list[Any] = [status.step, status.tuned, round(status.fraction or 0, 3) if status.tuned else 0]
     return " ".join(map(str, parts))

@@ -126,7 +126,7 @@ def waiting_line(job: str) -> str:
     if state is None:
         return f"Slurm job {job}; Slurm cannot be asked now ({job_book().problem})."
     if not state.waiting:
-        return f"Slurm job {job} is starting."
+        return f"Slurm job {job} is {'ending' if state.word == 'COMPLETING' else 'starting'}."
     return f"Slurm job {job} waits{f' ({state.reason})' if state.reason else ''}."
 
 

@@ -199,7 +199,7 @@ def test_two_time_limits_at_the_same_point_are_a_failure(programs: Programs, run
     assert "scontrol requeue 5" in calls.read_text()
     assert limit(stage="tuning", step=9) == "queued"
     n = calls.read_text().count("requeue")
-    assert limit(stage="tuning", step=9) == "failed"
+    assert limit(stage="preparing", step=9) == "failed"
     assert calls.read_text().count("requeue") == n
     error = run.read_status().error
     assert error is not None
