@@ -139,6 +139,32 @@ def test_stopped_and_resumed_equals_never_stopped(model: SpeechModel, tmp_path: 
         assert file.read_bytes() == (tmp_path / "cut" / "model" / file.name).read_bytes(), file.name
 
 
+@pytest.mark.parametrize("name", ["wav2vec2-large", "wavlm", "data2vec-audio", "moonshine"])
+def test_whole_blocks_of_other_families_come_back_from_a_run(name: str, tmp_path: Path) -> None:
+    base = open_model(str(save_tiny(name, tmp_path / "base")))
+    study = SmallStudy(n_tune=2, n_targets={"sub-01": 6})
+    config = settings(model=str(tmp_path / "base"), full={"first_block": 0}, optimiser={"epochs": 1, "lr": 1e-2})
+    go(base, tmp_path / "run", config, study)
+    audio = study.audio("s3")
+    tuned, plain = open_model(str(tmp_path / "run")).hidden_states(audio), base.hidden_states(audio)
+    assert np.array_equal(tuned[0], plain[0])
+    assert all(np.abs(tuned[k] - plain[k]).max() > 1e-3 for k in (1, 2, 3))
+    saved, before = load_file(tmp_path / "run" / "model" / "model.safetensors"), base.encoder.state_dict()
+    assert {n for n in saved if not torch.equal(saved[n], before[n])} == set(base.trainable(0, 3))
+
+
+@pytest.mark.parametrize("changes", [{"gradient_checkpointing": "on"}, {"precision": "bf16"}], ids=str)
+def test_whole_blocks_train_alike_with_less_memory_or_precision(
+    model: SpeechModel, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    losses = []
+    for name, more in (("plain", {}), ("changed", changes)):
+        _, rows = go(model, tmp_path / name, settings(**more))
+        losses.append([r["loss"] for r in rows if r["kind"] == "step"])
+    assert len(losses[0]) == 6
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-2 if "precision" in changes else 1e-5)
+
+
 def test_a_changed_mask_is_another_run(model: SpeechModel, tmp_path: Path) -> None:
     mask = tmp_path / "m.npy"
     config = settings(mask=str(mask), optimiser={"epochs": 1})
