@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ class PrefixStates:
         key = json.dumps([self.model.identity, self.first_block, story, spans, shape])
         path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         if not path.exists():
-            temporary = path.with_suffix(".part")
+            temporary = path.with_suffix(f".{os.getpid()}.part")  # processes of one run may make the same file
             with disk_errors(self.folder, f"the frozen part of story {story!r}", RESUME_AFTER):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Written as a stream: filling a sparse memory map on a full disk would kill the process.

@@ -96,11 +96,12 @@ def together(base: Path, folder: Path, acts: list[dict[str, Any]]) -> tuple[int,
     return code, [[json.loads(p.read_text()) if p.exists() else {} for p in pair] for pair in paths]
 
 
-def alone(base: Path, workspace: Path) -> list[dict[str, Any]]:
+def alone(base: Path, workspace: Path, resume: bool = False) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     config = TuneConfig.model_validate(CONFIG)
     study = SmallStudy(**STUDY)  # type: ignore[arg-type]
-    tune(study, open_model(str(base)), config, workspace, progress=rows.append, should_stop=lambda: False)
+    told: dict[str, Any] = {"progress": rows.append, "should_stop": lambda: False}
+    tune(study, open_model(str(base)), config, workspace, resume=resume, **told)
     return rows
 
 
@@ -115,7 +116,7 @@ def weights(workspace: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-STOPS = [(1, 6), (0, 9), (1, 2)]  # (rank, the how manieth question it answers with yes)
+STOPS = [(1, 6), (0, 2)]  # (rank, the how manieth question it answers with yes)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,7 @@ def both(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, li
             {"in": f"stop-{rank}-{at}", "rank": rank, "at": at, "do": "stop"},
             {"in": f"stop-{rank}-{at}", "resume": True},
         ]
+    acts += [{"in": "half", "rank": 1, "at": 7, "do": "stop"}]
     acts += [{"in": "mistake", "rank": rank, "at": 6, "do": "mistake"} for rank in (0, 1)]
     acts += [{"in": "defect", "rank": 1, "at": 4, "do": "defect"}]
     code, said = together(base, folder, acts)
@@ -171,9 +173,20 @@ def test_a_stop_asked_of_one_stops_both_and_resuming_repeats_every_bit(
         assert (folder / f"stop-{rank}-{at}" / "model" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_one_process_goes_on_with_what_two_began(base: Path, both: tuple[Path, list[Said]]) -> None:
+    folder, said = both
+    stopped = of_kind(said[1 + 2 * len(STOPS)][0]["rows"], "step")
+    assert 0 < len(stopped) < 4
+    rows = of_kind(alone(base, folder / "half", resume=True), "step")
+    assert [r["step"] for r in stopped + rows] == [1, 2, 3, 4]
+    got = weights(folder / "half")
+    for name, tensor in weights(folder / "whole").items():
+        assert torch.allclose(got[name], tensor, rtol=1e-3, atol=1e-5), name
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_mistake_in_one_is_told_to_the_other(both: tuple[Path, list[Said]], rank: int) -> None:
-    said = both[1][1 + 2 * len(STOPS) + rank]
+    said = both[1][2 + 2 * len(STOPS) + rank]
     assert said[rank]["error"] == "BraindashError: The disk is full. Free some space."
     expected = f"ElsewhereError: Process {rank} of 2 failed: The disk is full. Free some space."
     assert said[1 - rank]["error"] == expected

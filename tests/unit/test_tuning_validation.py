@@ -9,7 +9,7 @@ from tuning_study import SmallStudy
 
 from braindash.config import TuneConfig
 from braindash.tuning.data import TuningData
-from braindash.tuning.validation import at_least_two, fresh_ridge, sampled
+from braindash.tuning.validation import at_least_two, fresh_ridge, sampled, score_of
 
 
 @pytest.mark.parametrize("late", [0.0, 0.25])
@@ -57,3 +57,24 @@ def test_targets_are_sampled_evenly_and_a_single_story_is_cut() -> None:
     assert [len(x) for x in X] == [2, 3, 3, 2]
     assert (np.concatenate(X) == np.arange(10)[:, None]).all()
     assert all((x == y).all() for x, y in zip(X, Y, strict=True))
+
+
+def test_given_predictions_are_scored_over_the_validation_stories_joined() -> None:
+    study = SmallStudy(n_tune=1, n_validation=2)
+    data = TuningData(study, TuneConfig(study="small", model="tiny"))
+    rng = np.random.default_rng(0)
+    predicted = {
+        (t, s): data.responses(t, s) + rng.standard_normal(data.responses(t, s).shape)
+        for s in data.subjects
+        for t in data.validation[s]
+    }
+    for story in data.validation["sub-01"]:
+        predicted[story, "sub-01"][:, 0] = 3.0  # flat: it explains nothing
+    score = score_of(lambda t, s: predicted[t, s], data)
+    for s in data.subjects:
+        P = np.concatenate([predicted[t, s] for t in data.validation[s]])
+        Y = np.concatenate([data.responses(t, s) for t in data.validation[s]])
+        first = 1 if s == "sub-01" else 0
+        r = [np.corrcoef(P[:, j], Y[:, j])[0, 1] for j in range(first, Y.shape[1])]
+        assert score.by_subject[s] == pytest.approx(sum(r) / Y.shape[1], abs=1e-5)
+    assert score.r == pytest.approx(np.mean(list(score.by_subject.values())))
