@@ -197,7 +197,8 @@ def _table(group: Group) -> None:
         height=min(36 * (len(shown) + 1) + 3, 500),
         alt=f"Table of {count(len(shown), 'setting')} with validation r.",
         column_config={
-            c: st.column_config.NumberColumn(c, format=form) for c, form in formats.items() if c in shown.columns
+            "Control": st.column_config.TextColumn("Control", width=150),
+            **{c: st.column_config.NumberColumn(c, format=form) for c, form in formats.items() if c in shown.columns},
         },
     )
     notes = ["Validation r\\: mean over seeds of the correlation on the validation stories, of the epoch kept."]

@@ -32,6 +32,8 @@ which = links.select(
 runs_table.draw(which)
 
 group = NO_GROUP
+if st.query_params.get("run") and "group" not in st.query_params:
+    st.session_state.pop("_group", None)  # a single run was asked for, here or by a link
 if groups:
     newest_first = sorted(groups, key=lambda g: groups[g][-1].id, reverse=True)
     group = links.select(
