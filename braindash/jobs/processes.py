@@ -47,10 +47,10 @@ def launch(commands: Sequence[Sequence[str]], environment: Mapping[str, str], gr
     When process 0 has ended, the others are not waited for longer than ``grace`` seconds. When one fails,
     the others have ``grace`` seconds to say so and end; then they get SIGTERM, and as much later SIGKILL.
     """
-    from torch.distributed import TCPStore
+    from braindash.tuning.devices import open_store
 
     n = len(commands)
-    store = TCPStore("127.0.0.1", 0, n, is_master=True, wait_for_workers=False)
+    store = open_store(n)
     shared = {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n)),
         **environment,

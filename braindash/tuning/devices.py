@@ -268,6 +268,13 @@ def join() -> Team:
     return Team(rank, size, dist.PrefixStore(f"braindash/{nth}", store))
 
 
+def open_store(n: int) -> Any:
+    """Return the store through which ``n`` processes of this machine find one another; it has a free ``port``."""
+    from torch.distributed import TCPStore
+
+    return TCPStore("127.0.0.1", 0, n, is_master=True, wait_for_workers=False)
+
+
 def connect() -> None:
     """Wait for the other processes, if there are any; raises as `join`, which does so too and makes a team."""
     if not in_group():
