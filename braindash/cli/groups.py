@@ -298,10 +298,10 @@ def group_lines(group: Group) -> list[str]:
         cells += [_runs(o), _number(o.validation.mean), _number(o.validation.sd), _number(o.before)]
         cells += [_number(o.test.mean, "+.4f"), _number(o.test.sd)] if tested else []
         so_far = "" if all(x.complete for x in group.outcomes if x.control == "none") else " so far"
-        rows.append([*cells, f"best{so_far}" if o.best else ""])
+        rows.append([*cells, f"best{so_far}" if o.best and group.varied else ""])
     states = ", ".join(f"{n} {state}" for state, n in group.states.items())
     lines = [f"Group {plain(group.id)}: {len(group.rows)} runs ({states})", "", *table(headings, rows), ""]
-    if group.best:
+    if group.best and group.varied:
         lines += ["best: the highest mean r on the validation stories; test stories choose nothing."]
     if controls:
         lines += ["A control's validation r is on its own responses: not to be compared with the others."]

@@ -114,7 +114,8 @@ def _setting(outcome: Outcome) -> SettingLine:
 
     scores = [r.validation_r for r in outcome.rows if is_tuned(r) and r.validation_r is not None]
     curves = [groups.curve(r) for r in outcome.rows]
-    return SettingLine([show_value(v) for v in outcome.values.values()], scores, curves, outcome.best)
+    values = [show_value(v) for v in outcome.values.values()]
+    return SettingLine(values, scores, curves, outcome.best and bool(values))
 
 
 def orders(outcomes: Sequence[Outcome]) -> list[list[str]]:
@@ -160,7 +161,7 @@ def table(group: Group) -> pd.DataFrame:
     controls = any(o.control != "none" for o in group.outcomes)
     lines = []
     for o in sorted(group.outcomes, key=_ranked):
-        cells: dict[str, Any] = {"": "★ best" if o.best else ""}
+        cells: dict[str, Any] = {"": "★ best"} if o.best and group.varied else {"": ""}
         cells |= {shorten(short_name(k), 40): shorten(show_value(v), 60) for k, v in o.values.items()}
         if controls:
             cells["Control"] = "–" if o.control == "none" else names.choice("control", o.control)

@@ -23,6 +23,7 @@ from braindash.errors import BraindashError, RunStateError
 from braindash.jobs import groups
 from braindash.jobs.line import Line, start_line
 from braindash.jobs.matched import claim_evaluation
+from braindash.jobs.reporting import Reporter
 from braindash.jobs.worker import Worker
 from braindash.runs.groups import TestDifference, by_group, group_rows, label, read_group, summarise, test_difference
 from braindash.runs.liveness import identity
@@ -374,6 +375,17 @@ def test_runs_without_a_group_or_controls_are_not_evaluated_again(store: RunStor
     assert claim_evaluation(run) is None
     real, _ = matched(store)
     assert claim_evaluation(real) is None
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("best", 0.3), ("last", 0.2)])
+def test_the_status_holds_the_score_of_the_epoch_that_is_kept(store: RunStore, keep: str, kept: float) -> None:
+    run = store.create(BASE.model_copy(update={"keep": keep}))
+    with Reporter(run) as report:
+        for epoch, r, best in ((0, 0.1, False), (1, 0.3, True), (2, 0.2, False)):
+            report.row({"kind": "epoch", "epoch": epoch, "validation_r": r, "best": best})
+        report.flush(state="done")
+    row = store.row(run.id)
+    assert (row.pretrained_r, row.validation_r) == (0.1, kept)
 
 
 # --- choosing ------------------------------------------------------------------------------------
