@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -43,7 +44,9 @@ class Preflight(BaseModel):
     n_parameters: int | None = None  # that are trained
     n_steps: int | None = None
     seconds_per_step: float | None = None
-    estimated_seconds: float | None = None
+    estimated_seconds: float | None = None  # to tune
+    evaluation_seconds: float | None = None  # to evaluate afterwards; None where the run is not to be evaluated
+    checkpointing: str = ""  # whether activations are computed again, and why: a sentence
     memory_needed: int | None = None  # bytes
     memory_available: int | None = None
     disk_needed: int | None = None  # bytes
@@ -78,12 +81,15 @@ class Preflight(BaseModel):
             steps += f" of {self.seconds_per_step:.2f} s"
         out += pair("steps", steps)
         out += pair("weights", f"{self.n_parameters:,} trained" if self.n_parameters is not None else "")
-        out += pair(
-            "time", f"about {duration(self.estimated_seconds)} to tune" if self.estimated_seconds is not None else ""
-        )
+        for label, seconds, doing in (
+            ("time", self.estimated_seconds, "tune"),
+            ("then", self.evaluation_seconds, "evaluate"),
+        ):
+            out += pair(label, f"about {duration(seconds)} to {doing}" if seconds is not None else "")
         out += pair("device", " ".join(p for p in (self.device, self.precision) if p))
         if self.memory_needed is not None and self.memory_available is not None:
             out += pair("memory", f"{size(self.memory_needed)} needed, {size(self.memory_available)} free")
+        out += pair("", self.checkpointing)
         if self.disk_needed is not None and self.disk_free is not None:
             out += pair("disk", f"{size(self.disk_needed)} needed, {size(self.disk_free)} free")
         out += pair("leaks", self.leak_check)
@@ -252,15 +258,22 @@ def _disk_needed(study: Study, info: ModelInfo, config: TuneConfig) -> int:
 def _time(found: Preflight, study: Study, config: TuneConfig, home: Home) -> None:
     import psutil
 
+    from braindash.jobs.evaluation_cost import evaluation_seconds
     from braindash.speech.loading import open_model
     from braindash.tuning.estimate import estimate
 
+    began = time.perf_counter()
     _count_targets(found, study, config, read=True)
-    result = estimate(study, open_model(config.model, home), config)
+    reading = 2 * (time.perf_counter() - began)  # once to choose the targets, once to tune on them
+    model = open_model(config.model, home)
+    result = estimate(study, model, config)
     found.n_steps = int(result["n_steps"])
     found.n_parameters = int(result["n_parameters_trained"])
     found.seconds_per_step = float(result["seconds_per_step"])
-    found.estimated_seconds = float(result["seconds_total"])
+    found.estimated_seconds = float(result["seconds_total"]) + reading
+    found.checkpointing = str(result["checkpointing_because"])
+    if config.evaluate and found.n_stories.get("test"):
+        found.evaluation_seconds = evaluation_seconds(study, model, config)
     found.memory_needed = int(result["memory_gb"] * GB)
     if found.device.startswith("cuda"):
         found.memory_available = None  # what was measured is the card's memory, not the machine's
@@ -273,7 +286,8 @@ def _time(found: Preflight, study: Study, config: TuneConfig, home: Home) -> Non
             Problem(
                 what=f"The run needs about {found.memory_needed / GB:.1f} GB of memory; "
                 f"{available / GB:.1f} GB are free.",
-                remedy="Set block_trs to fewer TRs a step, choose fewer targets (rois, min_ceiling), or close others.",
+                remedy="Set block_trs to fewer TRs a step or gradient_checkpointing to on, choose fewer targets (rois, "
+                "min_ceiling), or close others.",
             )
         )
 

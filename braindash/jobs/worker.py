@@ -188,6 +188,10 @@ class Worker:
                 self.run.change_state(("queued",), "begun", state="running", started=time.time(), device=device)
             except RunStateError:  # asked to stop between the check and here
                 raise Stopped from None
+            if device == "cpu":
+                from braindash.tuning.fast import keep_freed_memory
+
+                keep_freed_memory()  # this process computes and ends
             if not self.run.read_status().tuned:
                 self._tuning(report, device)
             if config.evaluate:

@@ -6,8 +6,9 @@ finding out never runs out of memory itself.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,54 @@ def counted(network: Network) -> Iterator[dict[str, int]]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield total
+
+
+@dataclass
+class Peak:
+    """This process's memory while something ran, in bytes: at the start, and at most."""
+
+    start: int
+    most: int
+
+    @property
+    def rise(self) -> int:
+        return self.most - self.start
+
+
+@contextmanager
+def peak_memory(period: float = 0.005) -> Iterator[Peak]:
+    """Watch how much memory the process holds; what it had freed before is given back first, where glibc can."""
+    import psutil
+
+    process, over = psutil.Process(), threading.Event()
+    give_back()
+    now = int(process.memory_info().rss)
+    peak = Peak(now, now)
+
+    def watch() -> None:
+        while not over.wait(period):
+            peak.most = max(peak.most, int(process.memory_info().rss))
+
+    thread = threading.Thread(target=watch, name="memory", daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        peak.most = max(peak.most, int(process.memory_info().rss))
+        over.set()
+        thread.join()
+
+
+def give_back() -> None:
+    """Hand memory that was freed back to the system, where the C library is one that keeps it."""
+    import ctypes
+    import gc
+    import sys
+
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(device: torch.device) -> int:

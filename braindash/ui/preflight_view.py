@@ -64,7 +64,7 @@ def show(found: Preflight) -> None:
         left.metric(
             "Time",
             f"≈ {duration(found.estimated_seconds)}" if found.estimated_seconds is not None else "–",
-            help="From one timed step on this machine, times the number of steps; the evaluation comes on top.",
+            help="To tune: from steps timed on this machine. The evaluation comes on top.",
         )
         needed, free = (None if n is None else n / 1e9 for n in (found.memory_needed, found.memory_available))
         right.metric("Memory", memory(needed) if needed is not None else "–", help="The largest amount at one time.")
@@ -72,12 +72,16 @@ def show(found: Preflight) -> None:
         if found.seconds_per_step is not None:
             steps += f" of {found.seconds_per_step:.2g} s"
         left.caption(escape(steps))
+        if found.evaluation_seconds is not None:
+            left.caption(escape(f"then ≈ {duration(found.evaluation_seconds)} to evaluate"))
         right.caption(escape(f"of {memory(free)} free"))
         device = " ".join(p for p in (found.device, found.precision) if p)
         disk = "" if found.disk_needed is None else f"disk {memory(found.disk_needed / 1e9)}"
         if found.disk_free is not None and disk:
             disk += f" of {memory(found.disk_free / 1e9)} free"
         st.caption(escape("; ".join(p for p in (f"device {device}" if device else "", disk) if p)))
+        if found.checkpointing:
+            st.caption(escape(found.checkpointing))
         if found.leak_check:
             st.caption(f"Leak check\\: {escape(found.leak_check)}", help="Test stories must not be tuned or chosen on.")
         for subject, counts in found.targets.items():

@@ -156,6 +156,8 @@ def test_the_check_shows_cost_and_problems_and_blocks_the_launch(
         n_steps=42,
         seconds_per_step=1.5,
         estimated_seconds=63.0,
+        evaluation_seconds=44.0,
+        checkpointing="Gradient checkpointing is off: it fits.",
         memory_needed=99_000_000_000,
         memory_available=4_000_000_000,
         leak_check="no test story (s5) is among those tuned or chosen on",
@@ -166,6 +168,8 @@ def test_the_check_shows_cost_and_problems_and_blocks_the_launch(
     checked(page.button(key="check").click().run())
     said = words(page).replace("\\", "")
     assert "≈ 63 s" in said
+    assert "then ≈ 44 s to evaluate" in said
+    assert "Gradient checkpointing is off" in said
     assert "99.0 GB" in said
     assert "sub-01: tuned on 5 of 6 targets; left out: 1 not finite or constant." in said
     assert "no test story (s5)" in said

@@ -345,6 +345,8 @@ def test_a_dry_run_starts_nothing_and_lists_every_problem(say: Any, home: Home, 
     assert data["n_stories"] == {"tune": 3, "validation": 1, "test": 2}
     assert data["seconds_per_step"] > 0
     assert data["estimated_seconds"] > 6 * data["seconds_per_step"] * 0.9
+    assert data["evaluation_seconds"] > 0
+    assert "Gradient checkpointing is off" in data["checkpointing"]
     assert 0 < data["memory_needed"] < data["memory_available"]
     assert 0 < data["disk_needed"] < data["disk_free"]
     assert data["command"] == f"braindash tune --study mini --model {model} --set optimiser.epochs=2"
