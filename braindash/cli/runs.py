@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from braindash.cli.session import HomeOption, JsonOption, Session, plain, table
 from braindash.cli.tuning import RunArgument, finish
 from braindash.errors import BraindashError
-from braindash.jobs.words import duration, size
+from braindash.jobs.words import duration
 
 if TYPE_CHECKING:
     from braindash.runs.run import Run
@@ -121,7 +120,7 @@ def show(
     epochs = [m for m in found.metrics if m.get("kind") == "epoch"]
     lines = [f"{label:<9}{plain(value)}" for label, value in facts if value]
     if epochs:
-        keys = ("epoch", "train_loss", "validation_loss", "validation_r", "best")
+        keys = ("epoch", "train_loss", "validation_loss", "validation_r", "head_validation_r", "best")
         lines += ["", *table(keys, [[_cell(e.get(k)) for k in keys] for e in epochs])]
     if log_lines and (tail := found.log_tail(log_lines)):
         lines += ["", *map(plain, tail.split("\n"))]
