@@ -176,7 +176,7 @@ def _many_controls(pairs: Mapping[str, tuple[float, ...]]) -> str:
 
     def listed(found: Mapping[str, tuple[float, ...]], intervals: bool) -> str:
         parts = [
-            f"{words_of(m).title.lower()} {p[0]:+.3f}" + (f" ({_interval(p[1], p[2])})" if intervals else "")
+            f"{words_of(m).title.lower()} ({p[0]:+.3f}" + (f"; {_interval(p[1], p[2])})" if intervals else ")")
             for m, p in found.items()
         ]
         return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -184,11 +184,15 @@ def _many_controls(pairs: Mapping[str, tuple[float, ...]]) -> str:
     said = []
     if above:
         n = f"all {len(pairs)}" if len(above) == len(pairs) else f"{len(above)} of {len(pairs)}"
-        said.append(f"Brain-tuned gained more than {n} controls, with intervals above 0: {listed(above, False)}.")
+        said.append(
+            f"Brain-tuned gained more than {n} controls, by differences whose intervals lie above 0: "
+            f"{listed(above, False)}."
+        )
     if open_:
-        said.append(f"No clear difference from {listed(open_, True)}.")
+        it = "it" if above else "the brain-tuned model"
+        said.append(f"There is no clear difference between {it} and {listed(open_, True)}.")
     if below:
-        said.append(f"It gained less than {listed(below, True)}.")
+        said.append(f"{'It' if above or open_ else 'Brain-tuned'} gained less than {listed(below, True)}.")
     return " ".join(said)
 
 
