@@ -105,14 +105,6 @@ class Cluster:
         environment = {**os.environ, "SLURM_CONF": str(self.conf)}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30).stdout.strip()
 
-    def hurry(self, job: str) -> None:
-        """Let a requeued job start as soon as it can: Slurm makes it wait until its old credentials are void."""
-        deadline = time.monotonic() + 60
-        while self.ask("squeue", "-h", "-j", job, "-o", "%T") != "PENDING":
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.1)
-        self.ask("scontrol", "update", f"job={job}", "StartTime=now")
-
     def logs(self) -> str:
         """Return the last lines of the daemons' logs, for the message of a failed test."""
         files = (self.folder / "slurmctld.log", self.folder / "slurmd.log")

@@ -105,7 +105,6 @@ def test_a_job_runs_as_a_local_run_does_and_a_requeued_one_too(home: Home, slurm
     until(lambda: run.read_status().state == "queued", "handing back", slurm, run)
     assert run.status.state == "queued"
     assert list(run.checkpoints_dir.glob("step-*"))
-    slurm.hurry(status.job)
     assert run.wait(PATIENCE).state == "done", run.log_tail()
     assert run.status.job == status.job  # the very same job
     resumed = [row["resumed_from_step"] for row in run.metrics if row.get("resumed_from_step") is not None]
@@ -130,8 +129,6 @@ def test_a_group_is_an_array_that_is_preempted_stopped_and_resumed(home: Home, s
     for run in runs[:2]:
         until(lambda run=run: run.read_status().state == "queued", "preemption", slurm, run)  # type: ignore[misc]
         assert list(run.checkpoints_dir.glob("step-*"))
-    for run in runs[:2]:
-        slurm.hurry(run.status.job)
     before = steps(runs[0])
     until(lambda: len(steps(runs[0])) > len(before), "going on", slurm, runs[0])
     asked = stop(runs[0])
@@ -225,8 +222,7 @@ def test_several_processes_in_a_job_and_a_signal_before_the_limit(home: Home, sl
     slurm.ask("scancel", "--signal=USR2", job)
     until(lambda: run.status.state == "queued", "requeueing", slurm, run)
     done = steps(run)[-1]
-    slurm.hurry(job)
-    assert run.wait(PATIENCE).state == "done", run.log_tail()
+    assert run.wait(PATIENCE).state == "done", f"{run.status}{run.log_tail()}{slurm.logs()}"
     assert run.status.job == job
     assert [r["resumed_from_step"] for r in run.metrics if r.get("resumed_from_step") is not None] == [done]
     assert steps(run) == list(range(1, 1 + max(steps(run))))
