@@ -29,6 +29,8 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "auditory_language": tuple(dict.fromkeys(_EARLY + _AG + _LTC + _IFG + _MFG)),
 }
 
+SYNONYMS = {"auditory": "early_auditory"}  # other names of the same parcels: chosen by, but not listed twice
+
 _WHOLE: dict[str, str] = {"cortex": "", "left": "L", "right": "R"}
 
 TITLES: dict[str, str] = {

@@ -253,10 +253,12 @@ def shared_ceilings(study: Study, subjects: Sequence[str], settings: EncodingCon
 
 def choose_regions(targets: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the regions that get rows: named groups, then parcels or the study's own regions, then all."""
-    from braindash.encoding.regions import region_groups, region_mask
+    from braindash.encoding.regions import SYNONYMS, region_groups, region_mask
 
     masks: dict[str, np.ndarray] = {}
     for name in region_groups():
+        if name in SYNONYMS:
+            continue
         try:
             masks[name] = region_mask(targets, name)
         except BraindashError:  # the study has no target there

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,9 @@ def _apply_adapter(model: SpeechModel, folder: Path) -> None:
     known = {k: v for k, v in settings.items() if k in ADAPTER_SETTINGS}
     tensors = _read_all(files)
     try:
-        wrapped = PeftModel(model.encoder, LoraConfig(**{**known, "inference_mode": True}))  # type: ignore[arg-type]
+        with warnings.catch_warnings():  # peft asks transformers for a property by its old name
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+            wrapped = PeftModel(model.encoder, LoraConfig(**{**known, "inference_mode": True}))  # type: ignore[arg-type]
     except (ValueError, TypeError) as error:
         raise BraindashError(
             f"The adapter in {folder} does not fit {model.id}: {' '.join(str(error).split())[:200]}.",

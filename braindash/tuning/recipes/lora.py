@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,9 @@ def prepared(model: SpeechModel, config: TuneConfig, layer: int) -> Iterator[Pre
         target_modules=target_modules(model, config, first, layer),
         bias="none",
     )
-    adapted: Any = peft.get_peft_model(model.encoder, settings)
+    with warnings.catch_warnings():  # peft asks transformers for a property by its old name
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        adapted: Any = peft.get_peft_model(model.encoder, settings)
     adapted.eval()
     try:
         yield Prepared(
