@@ -125,7 +125,9 @@ def _tell_row(row: dict[str, Any], bar: Bar) -> None:
     if row.get("kind") != "epoch":
         return
     text = f"epoch {row.get('epoch')}: validation r {_number(row.get('validation_r'))}"
-    text += f", loss {_number(row.get('validation_loss'))}" + (" (best so far)" if row.get("best") else "")
+    if row.get("head_validation_r") not in (None, row.get("validation_r")):
+        text += f" (by the head in training {_number(row['head_validation_r'])})"
+    text += f", loss {_number(row.get('validation_loss'))}" + (" (kept so far)" if row.get("best") else "")
     bar.say(text)
 
 

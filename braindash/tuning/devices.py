@@ -198,9 +198,13 @@ class Team:
 
     @contextmanager
     def _contact(self) -> Iterator[None]:
-        """Turn a lost connection into what the other process said, or a BraindashError."""
+        """Turn a lost connection (torch: RuntimeError) into what the other process said, or a BraindashError."""
+        import torch
+
         try:
             yield
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             lost = BraindashError(
                 f"Process {self.rank} of {self.size} lost contact with the others: {str(error).splitlines()[0]}", AGAIN

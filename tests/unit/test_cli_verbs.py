@@ -254,7 +254,7 @@ def test_watching_tells_the_epochs(say: Any, home: Home) -> None:
         )
     said = say("runs", "watch", run.id, "--json")
     assert "epoch 0: validation r 0.2500, loss –\n" in said.err
-    assert "epoch 1: validation r 0.5000, loss – (best so far)\n" in said.err
+    assert "epoch 1: validation r 0.5000, loss – (kept so far)\n" in said.err
     assert [e["validation_r"] for e in said.json["epochs"]] == [0.25, 0.5]
 
 
