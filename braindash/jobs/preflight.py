@@ -141,6 +141,8 @@ def preflight(config: TuneConfig, home: Home, timed: bool = True) -> Preflight:
         found.device, found.precision = str(device), choose_precision(config.precision, device)
     if study is not None:
         _check_study(found, study, config)
+        if info is not None and not found.problems:
+            _check_control(found, study, info, config)
         with _noting(found):
             refuse_leaks(study, [config.model], home)
             found.leak_check = (
@@ -227,6 +229,16 @@ def _check_study(found: Preflight, study: Study, config: TuneConfig) -> None:
         )
     if study.simulated:
         found.notes.append("The subjects of this study are simulated.")
+
+
+def _check_control(found: Preflight, study: Study, info: ModelInfo, config: TuneConfig) -> None:
+    from braindash.tuning.controls import refuse
+    from braindash.wording import explain
+
+    with _noting(found):
+        refuse(study, info, config)
+        if config.control != "none":
+            found.notes.append(f"A control. {explain(config.control)}")
 
 
 def _measure_machine(found: Preflight, home: Home) -> None:

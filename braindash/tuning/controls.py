@@ -263,6 +263,15 @@ def get_control(name: str) -> Control:
     return CONTROLS[name]
 
 
+def refuse(study: Study, model: ModelInfo | str, config: TuneConfig) -> None:
+    """Raise BraindashError, with what is missing and what to do, if the run's own control cannot be made.
+
+    Parameters are those of `available`; no response and no weight is read.
+    """
+    facts, source = _read(study, model, config)
+    get_control(config.control).check(source, facts)
+
+
 def available(study: Study, model: ModelInfo | str, config: TuneConfig) -> tuple[tuple[str, ...], dict[str, str]]:
     """Say which controls a run can have, and why it cannot have the others.
 
@@ -289,12 +298,7 @@ def available(study: Study, model: ModelInfo | str, config: TuneConfig) -> tuple
     BraindashError, LeakageError
         Where the real run could not be made either (an unknown subject, no validation story).
     """
-    from braindash.features.lags import tuning_for_signal
-    from braindash.tuning.data import TuningData
-
-    facts = Facts(model) if isinstance(model, str) else Facts(model.family, model.pretraining_head)
-    config = tuning_for_signal(config.model_copy(update={"control": "none"}), study.signal, study.tr)
-    source = TuningData(study, config)
+    facts, source = _read(study, model, config)
     names: list[str] = []
     reasons: dict[str, str] = {}
     for name in CONTROL_NAMES:
@@ -305,3 +309,12 @@ def available(study: Study, model: ModelInfo | str, config: TuneConfig) -> tuple
         else:
             names.append(name)
     return tuple(names), reasons
+
+
+def _read(study: Study, model: ModelInfo | str, config: TuneConfig) -> tuple[Facts, Source]:
+    from braindash.features.lags import tuning_for_signal
+    from braindash.tuning.data import TuningData
+
+    facts = Facts(model) if isinstance(model, str) else Facts(model.family, model.pretraining_head)
+    config = tuning_for_signal(config.model_copy(update={"control": "none"}), study.signal, study.tr)
+    return facts, TuningData(study, config)

@@ -5,6 +5,7 @@ Functions on arrays and lengths; which control uses which is in ``controls.py``.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -71,7 +72,7 @@ def story_order(lengths: Sequence[int], block: int, *key: object) -> np.ndarray:
 
     Returns
     -------
-    (sum(lengths),) int64
+    (sum(lengths),) int64, read-only
         Row ``i`` of the new sequence is row ``order[i]`` of the old one.
 
     Raises
@@ -79,6 +80,11 @@ def story_order(lengths: Sequence[int], block: int, *key: object) -> np.ndarray:
     BraindashError
         If no order was found in which every row moves.
     """
+    return _story_order(tuple(int(n) for n in lengths), block, tuple(map(str, key)))
+
+
+@functools.lru_cache(maxsize=64)  # every story of a subject asks for the same order
+def _story_order(lengths: tuple[int, ...], block: int, key: tuple[str, ...]) -> np.ndarray:
     rng = seeded(*key, block, *lengths)
     story = np.repeat(np.arange(len(lengths)), lengths)
     place = np.arange(len(story))
@@ -99,6 +105,7 @@ def story_order(lengths: Sequence[int], block: int, *key: object) -> np.ndarray:
             f"{', '.join(map(str, lengths))} TRs.",
             f"Set permute_block to at most {max(1, min(lengths) // 2)}.",
         )
+    best.setflags(write=False)
     return best
 
 

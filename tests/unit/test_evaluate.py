@@ -200,3 +200,14 @@ def test_a_head_only_control_says_that_nothing_could_change(runs: tuple[Home, Ru
         assert "the control whose read-out alone was tuned" in records["summary"]["answer"][0]
     finally:
         RunStore(home).delete(alone.id)
+
+
+def test_a_control_that_cannot_be_made_is_a_problem_before_anything_is_read(runs: tuple[Home, Run, Run]) -> None:
+    from braindash.jobs.preflight import preflight
+
+    home, run, _ = runs
+    refused = preflight(run.config.model_copy(update={"control": "stimulus-only"}), home, timed=False)
+    assert any("pretraining head" in p.what and "facebook/wav2vec2-base" in p.remedy for p in refused.problems)
+    fine = preflight(run.config.model_copy(update={"control": "story-permuted"}), home, timed=False)
+    assert not fine.problems
+    assert any(n.startswith("A control. Tuned in the same way, with blocks") for n in fine.notes)
