@@ -180,7 +180,7 @@ def _check_results(folder: Path, path: Path) -> None:
         raise BraindashError(f"The results in {path} were cut off while being written.", NEXT)
     rows = _read_json(records, path)
     lists = ("encoding", "differences", "subjects", "models", "layers")
-    if any(not isinstance(rows.get(name), list) for name in lists) or rows.get("braindash") != 1:
+    if any(not isinstance(rows.get(name), list) for name in lists) or rows.get("braindash", 1) != 1:
         raise _damaged(path, RECORDS, f"it lacks one of {', '.join(lists)}, or is of another version")
     for row in (*rows["encoding"], *rows["differences"]):
         if not isinstance(row, dict) or not {"model", "subject", "roi", "layer", "n_targets"} <= row.keys():
