@@ -13,13 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
 KILL_WAIT = 20  # seconds from SIGTERM to SIGKILL; a worker needs a moment to write its checkpoint on a busy machine
 
 CONF = """\
@@ -66,7 +66,7 @@ class Cluster:
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.host = socket.gethostname().split(".")[0]
-        self._pids: list[int] = []
+        self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         for name in ("state", "spool", "munge"):
@@ -87,18 +87,21 @@ class Cluster:
         (self.folder / "gres.conf").write_text(f"NodeName={self.host} Name=gpu File=/dev/null\n")
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         munge = self.folder / "munge"
-        run(
-            "munged", "--force", f"--key-file={key}", f"--socket={munge}/socket", f"--pid-file={munge}/munged.pid",
-            f"--log-file={munge}/log", f"--seed-file={munge}/seed",
+        self._begin(
+            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={munge}/socket",
+            f"--pid-file={munge}/munged.pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed",
         )  # fmt: skip
-        self._pids.append(read_pid(munge / "munged.pid"))
+        wait_for(lambda: (munge / "socket").exists(), "munged's socket")
         for daemon in ("slurmctld", "slurmd"):
-            run(daemon, "-f", str(self.conf))
-            self._pids.append(read_pid(self.folder / f"{daemon}.pid"))
-        deadline = time.monotonic() + 30
-        while "idle" not in self.ask("sinfo", "-h", "-o", "%T"):
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.1)
+            self._begin(daemon, "-D", "-f", str(self.conf))
+        wait_for(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T"), "the node", self.logs)
+
+    def _begin(self, *command: str) -> None:
+        """Start a daemon that ends with this process, however that ends."""
+        with (self.folder / "daemons.log").open("ab") as said:
+            self._daemons.append(
+                subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], stdout=said, stderr=subprocess.STDOUT)
+            )
 
     def ask(self, *command: str) -> str:
         """Run one of Slurm's commands and return what it printed."""
@@ -107,46 +110,37 @@ class Cluster:
 
     def logs(self) -> str:
         """Return the last lines of the daemons' logs, for the message of a failed test."""
-        files = (self.folder / "slurmctld.log", self.folder / "slurmd.log")
+        files = (self.folder / name for name in ("daemons.log", "slurmctld.log", "slurmd.log"))
         return "\n".join(line for f in files if f.exists() for line in f.read_text().splitlines()[-15:])
 
     def pause_controller(self) -> None:
         """Let the controller answer nothing until `continue_controller`."""
-        os.kill(self._pids[1], signal.SIGSTOP)
+        self._daemons[1].send_signal(signal.SIGSTOP)
 
     def continue_controller(self) -> None:
-        os.kill(self._pids[1], signal.SIGCONT)
+        self._daemons[1].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        self.ask("scancel", "--user", getpass.getuser(), "--signal=KILL", "--full")
-        self.ask("scancel", "--user", getpass.getuser())
-        for pid in reversed(self._pids):
-            end(pid)
+        with suppress(AssertionError, subprocess.SubprocessError):  # a cluster that did not start has no jobs
+            self.ask("scancel", "--user", getpass.getuser(), "--signal=KILL", "--full")
+            self.ask("scancel", "--user", getpass.getuser())
+            wait_for(lambda: self.ask("squeue", "-h") == "", "the end of the jobs", seconds=10)
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
 
 
-def run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-
-
-def read_pid(path: Path) -> int:
-    deadline = time.monotonic() + 10
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < deadline, f"{path} was not written"
+def wait_for(
+    condition: Callable[[], bool], what: str, said: Callable[[], str] = lambda: "", seconds: float = 30
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what}: {said()}"
         time.sleep(0.05)
-    return int(path.read_text())
-
-
-def end(pid: int) -> None:
-    """End a process that was started here: asked first, then killed."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-            for _ in range(100):
-                os.kill(pid, 0)
-                time.sleep(0.05)
-        except ProcessLookupError:
-            return
 
 
 def free_port() -> int:
