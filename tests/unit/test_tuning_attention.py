@@ -108,8 +108,35 @@ def test_gradients_of_the_score_through_the_whole_head() -> None:
     for j in range(3):
         step = torch.zeros_like(at)
         step[0, j] = 1e-6
-        slope = float(loss(at + step) - loss(at - step)) / 2e-6
+        slope = float((loss(at + step) - loss(at - step)).detach()) / 2e-6
         assert float(head.score.weight.grad[0, j]) == pytest.approx(slope, rel=1e-5, abs=1e-9)
+
+
+def test_the_weights_that_made_the_responses_are_found_again() -> None:
+    """Responses made with a known score: learning from the mean finds its direction and explains them."""
+    torch.manual_seed(0)
+    n_rows, n_each, width = 150, 6, 4
+    row = np.repeat(np.arange(n_rows), n_each)
+    fmap = FrameMap(row, np.arange(len(row)), np.full(len(row), 1 / n_each), (n_rows, len(row)), CPU)
+    h = torch.randn(len(row), width)
+    truth = Head("linear", width, {"a": 5}, 1, (0,), 2.0, attention=True)
+    head = Head("linear", width, {"a": 5}, 1, (0,), 2.0, attention=True)
+    assert truth.score is not None
+    assert head.score is not None
+    head.outputs.load_state_dict(truth.outputs.state_dict())
+    with torch.no_grad():
+        truth.score.weight.copy_(torch.tensor([[1.5, -1.0, 0.5, 0.0]]))
+        Y = truth(truth.pool(h, fmap), "a")
+        Y = Y + 0.05 * Y.std() * torch.randn_like(Y)
+        start = float(mse(head(head.pool(h, fmap), "a"), Y))
+    optimiser = torch.optim.Adam([head.score.weight], lr=0.05)
+    for _ in range(200):
+        optimiser.zero_grad()
+        loss = mse(head(head.pool(h, fmap), "a"), Y)
+        loss.backward()
+        optimiser.step()
+    assert float(loss.detach()) < 0.02 * start
+    assert (head.score.weight - truth.score.weight).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("window", READOUTS, ids=lambda w: f"{w['readout']}-{w['context']}")
