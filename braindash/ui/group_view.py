@@ -95,9 +95,13 @@ def _answer(group: Group) -> None:
     sd = f" ± {number(spread, 4)} over {count(best.validation.n, 'seed')}" if spread == spread else ""
     before = f" Before tuning: {number(best.before, 4)}." if best.before == best.before else ""
     st.markdown(f"##### {escape(f'{begin} r = {number(best.validation.mean, 4)}{sd}.{before}')}")
-    others = [o.validation.mean for o in group.outcomes if o.control == "none" and not o.best and o.validation.n]
-    behind = best.validation.mean - max(others, default=float("-inf"))
-    if behind < SAME:
+    others = [o for o in _real(group) if not o.best and o.validation.n]
+    behind = best.validation.mean - max((o.validation.mean for o in others if o.complete), default=float("-inf"))
+    leads = max((o for o in others if not o.complete), key=lambda o: o.validation.mean, default=None)
+    if best.complete and leads is not None and leads.validation.mean > best.validation.mean:
+        said = f"{label(leads.values)} is ahead with r = {number(leads.validation.mean, 4)}, but has "
+        st.caption(escape(f"{said}{leads.validation.n} of {count(len(leads.rows), 'seed')} so far."))
+    elif abs(behind) < SAME:
         st.caption("Another setting has the same score\\: the first of them is shown.")
     elif behind < spread:
         st.caption(f"The next setting is {number(behind, 4)} behind\\: less than one standard deviation over seeds.")

@@ -68,7 +68,7 @@ def _test(row: RunRow) -> TestDifference | None:
 
 
 @st.cache_resource(max_entries=4096, show_spinner=False)
-def _read_test(path: str, _as_of: tuple[int, int], /) -> TestDifference | None:
+def _read_test(path: str, as_of: tuple[int, int], /) -> TestDifference | None:
     from braindash.runs.groups import test_difference
     from braindash.runs.run import Run
 
@@ -85,7 +85,7 @@ def curve(row: RunRow) -> Curve:
 
 
 @st.cache_resource(max_entries=4096, show_spinner=False)
-def _read_curve(path: str, _as_of: tuple[int, int], /) -> Curve:
+def _read_curve(path: str, as_of: tuple[int, int], /) -> Curve:
     from braindash.runs.run import Run
 
     epochs: dict[int, float] = {}

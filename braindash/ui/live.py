@@ -30,7 +30,7 @@ class _Metrics:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _metrics(_path: str) -> _Metrics:
+def _metrics(path: str) -> _Metrics:
     return _Metrics()
 
 

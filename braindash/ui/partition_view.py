@@ -51,7 +51,7 @@ def section(run: Run, results: Results, subject: str) -> None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read(path: str, _as_of: tuple[int, int], /) -> dict[str, Any] | None:
+def _read(path: str, as_of: tuple[int, int], /) -> dict[str, Any] | None:
     from pathlib import Path
 
     from braindash.runs.partitioning import read_partition

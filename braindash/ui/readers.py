@@ -1,4 +1,7 @@
-"""What pages read, cached by what it depends on: files that change are read again, others are not."""
+"""What pages read, cached by what it depends on: files that change are read again, others are not.
+
+Streamlit leaves arguments whose name begins with an underscore out of a cache's key: none here may.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ _Seen = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _known_rows(_home_path: str) -> dict[str, tuple[_Seen, RunRow]]:
+def _known_rows(home_path: str) -> dict[str, tuple[_Seen, RunRow]]:
     """Rows read so far, each with the state of its files; shared by all sessions."""
     return {}
 
@@ -118,7 +121,7 @@ def results(run: Run) -> Results:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _results(path: str, _as_of: tuple[int, int], /) -> Results:
+def _results(path: str, as_of: tuple[int, int], /) -> Results:
     return _read_results(path)
 
 
@@ -195,7 +198,7 @@ def has_quantity(folder: Path, name: str) -> bool:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _shape(path: str, _as_of: tuple[int, int], /) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _shape(path: str, as_of: tuple[int, int], /) -> tuple[tuple[int, ...], tuple[str, ...]]:
     from braindash.runs.results import open_results
 
     data = open_results(Path(path))["encoding"].to_dataset()
@@ -216,7 +219,7 @@ def target_values(run: Run, model: str, layer: int, subject: str, measure: str) 
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def _block(path: str, _as_of: tuple[int, int], subject: str, measure: str, /) -> TargetBlock:
+def _block(path: str, as_of: tuple[int, int], subject: str, measure: str, /) -> TargetBlock:
     import numpy as np
 
     from braindash.runs.results import open_results
@@ -279,7 +282,7 @@ def study(study_id: str) -> Study:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _study(home_path: str, study_id: str, _as_of: tuple[int, ...], /) -> Study:
+def _study(home_path: str, study_id: str, as_of: tuple[int, ...], /) -> Study:
     from braindash.studies.library import open_study
 
     return open_study(study_id, Home(Path(home_path)))
@@ -292,11 +295,11 @@ def study_facts(study_id: str) -> StudyFacts:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _study_facts(home_path: str, study_id: str, _as_of: tuple[int, ...], /) -> StudyFacts:
+def _study_facts(home_path: str, study_id: str, as_of: tuple[int, ...], /) -> StudyFacts:
     from braindash.studies.base import PARTS
 
     try:
-        opened = _study(home_path, study_id, _as_of)
+        opened = _study(home_path, study_id, as_of)
         stories: dict[str, tuple[str, ...]] = {part: tuple(opened.stories_of(part)) for part in PARTS}
         minutes: dict[str, float] = {
             part: sum(opened.stories[s].duration for s in names) / 60 for part, names in stories.items()
@@ -352,7 +355,7 @@ def models() -> list[ModelInfo]:
 
 
 @st.cache_data(max_entries=4, ttl=60, show_spinner=False)
-def _models(home_path: str, _as_of: tuple[int, ...], /) -> list[ModelInfo]:
+def _models(home_path: str, as_of: tuple[int, ...], /) -> list[ModelInfo]:
     from braindash.speech.catalogue import list_models
 
     return list_models(Home(Path(home_path)))

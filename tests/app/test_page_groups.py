@@ -143,6 +143,24 @@ def test_the_filters_know_groups(home: Home, open_page: OpenPage) -> None:
     assert shown("all") == {f"▤ {GROUP}", "alone"}
 
 
+def test_a_setting_ahead_with_seeds_to_come_is_told(home: Home, open_page: OpenPage) -> None:
+    group_home.add_group(home, GROUP, {"rank": [4, 8]}, seeds=2, states={3: "running"})  # 8 is better, and not through
+    page = open_page("runs", group=GROUP)
+    text = said(page)
+    assert "Best so far on the validation stories: rank 4" in text
+    assert f"rank 8 is ahead with r = {group_home.score(8, 3e-3, 0):.4f}, but has 1 of 2 seeds so far." in text
+    assert "same score" not in text
+
+
+def test_the_curves_follow_the_runs(home: Home, open_page: OpenPage) -> None:
+    ids = group_home.add_group(home, GROUP, {"rank": [4, 8]}, seeds=1, states={1: "running"})
+    page = open_page("runs", group=GROUP)
+    before = page.get("plotly_chart")[-1].proto.spec
+    RunStore(home).get(ids[1]).append_metrics({"kind": "epoch", "epoch": 3, "validation_r": 0.5})
+    checked(page.run())
+    assert page.get("plotly_chart")[-1].proto.spec != before
+
+
 def test_a_group_without_a_score_yet(home: Home, open_page: OpenPage) -> None:
     group_home.add_group(home, GROUP, {"rank": [4, 8]}, seeds=1, states={0: "queued", 1: "queued"})
     page = open_page("runs", group=GROUP)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shutil
 import time
 
 import fake_home
 import pytest
-from conftest import OpenPage, checked, words
+from conftest import ROOT, OpenPage, checked, words
 
 from braindash.config import Home
 from braindash.runs.record import RunStore
@@ -128,6 +130,38 @@ def test_the_filter(home: Home, open_page: OpenPage) -> None:
     fake_home.add_in_state(home, "failed")
     page = open_page("runs", state="attention")
     assert list(page.dataframe[0].value["State"].str[2:]) == ["Failed"]
+
+
+def test_each_run_has_its_own_curves(home: Home, open_page: OpenPage) -> None:
+    """One run after the other in one server: what was read of the first is not shown for the second."""
+    from braindash.ui import live
+
+    store = RunStore(home)
+    first, second = (store.get(fake_home.add_in_state(home, "stopped", name)) for name in ("a", "b"))
+    second.append_metrics({"kind": "epoch", "epoch": 9, "validation_r": 0.9})
+    assert live.metrics(first) == first.metrics
+    assert live.metrics(second) == second.metrics
+    first.append_metrics({"kind": "epoch", "epoch": 7, "validation_r": 0.7})
+    assert live.metrics(first) == first.metrics
+
+
+def test_results_that_are_written_again_are_read_again(home: Home, open_page: OpenPage) -> None:
+    run = RunStore(home).get(fake_home.add_done(home))
+    assert readers.results(run).models == ("pretrained", "brain_tuned", "block_permuted")
+    fewer = fake_home.records(run.id, models=("pretrained", "brain_tuned"))
+    (run.path / "records.json").write_text(json.dumps({"braindash": 1, **fewer}), encoding="utf-8")
+    assert readers.results(run).models == ("pretrained", "brain_tuned")
+
+
+def test_no_cache_of_the_pages_has_an_argument_that_streamlit_leaves_out() -> None:
+    """An argument whose name begins with an underscore is no part of a cache's key."""
+    found = []
+    for path in (*(ROOT / "braindash" / "ui").glob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and any("st.cache" in ast.unparse(d) for d in node.decorator_list):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                found += [f"{path.name}: {node.name}({a.arg})" for a in given if a.arg.startswith("_")]
+    assert found == []
 
 
 def test_a_thousand_runs_within_a_second(home: Home, open_page: OpenPage) -> None:
