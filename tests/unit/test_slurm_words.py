@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from braindash.config import ExecutorConfig, Home, TuneConfig
-from braindash.errors import BraindashError
+from braindash.config import EncodingConfig, ExecutorConfig, Home, TuneConfig
+from braindash.errors import BraindashError, RunStateError
 from braindash.jobs import slurm
+from braindash.jobs.evaluation import EvaluationJobs, EvaluationTask, submit_evaluation, wait_for_evaluation
 from braindash.jobs.executors import Placement, read_placement, write_placement
 from braindash.jobs.launch import launch
 from braindash.jobs.slurm_task import RunTask, claim, hand_back
@@ -220,3 +221,47 @@ def test_a_damaged_executor_file_is_named(run: Run) -> None:
     (run.path / "executor.json").write_text("{")
     with pytest.raises(BraindashError, match=r"executor\.json cannot be read"):
         read_placement(run)
+
+
+def test_an_evaluation_says_which_of_its_jobs_failed(programs: Programs, run: Run) -> None:
+    programs(squeue="printf '6_0|COMPLETED|None\\n7_0|COMPLETED|None\\n7_1|FAILED|NonZeroExitCode\\n8|PENDING|D\\n'")
+    jobs = EvaluationJobs(submitted=time.time(), features=("6_0",), fits=("7_0", "7_1"), join="8")
+    logs = run.path / "slurm"
+    logs.mkdir()
+    (logs / "7_1_0_log.out").write_text("submitit INFO\nerror: The disk is full. Free some.\nsrun: error: Exited\n")
+    told: list[tuple[float, str]] = []
+    with pytest.raises(BraindashError, match=r"job 7_1 .* FAILED: The disk is full\. Free some\."):
+        wait_for_evaluation(run, jobs, lambda fraction, text: told.append((fraction, text)), poll=0)
+    assert told == [(0.75, "3 of 4 jobs done, 0 at work")]
+
+
+def test_an_evaluation_that_left_nothing_is_not_taken_for_done(programs: Programs, run: Run) -> None:
+    programs(squeue="printf '8|COMPLETED|None\\n'")
+    jobs = EvaluationJobs(submitted=time.time(), features=(), fits=(), join="8")
+    with pytest.raises(BraindashError, match="left no results"):
+        wait_for_evaluation(run, jobs, lambda fraction, text: None, poll=0)
+
+
+def test_an_evaluation_is_submitted_once(programs: Programs, run: Run) -> None:
+    programs(squeue="printf '7_0|PENDING|None\\n8|PENDING|Dependency\\n'")
+    jobs = EvaluationJobs(submitted=time.time(), features=("7_0",), fits=("7_0",), join="8")
+    (run.path / "evaluation.json").write_text(jobs.model_dump_json())
+    with pytest.raises(RunStateError, match="is being evaluated by Slurm jobs 7 8"):
+        submit_evaluation(run, ExecutorConfig(executor="slurm"))
+
+
+def test_jobs_of_an_evaluation_that_was_refused_half_way_are_ended(
+    programs: Programs, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first array is taken, the second refused: what was submitted is cancelled."""
+    calls = programs(
+        sbatch=f'test -e {run.path}/taken && {{ echo "sbatch: error: no more" >&2; exit 1; }}; touch {run.path}/taken; '
+        "echo Submitted batch job 21"
+    )
+    settings = EncodingConfig().model_dump_json()
+    tasks = [EvaluationTask(str(run.path), (), settings, step) for step in ("features", "fits", "join")]
+    monkeypatch.setattr("braindash.jobs.evaluation.plan_tasks", lambda run, config: tasks)
+    with pytest.raises(BraindashError, match="no more"):
+        submit_evaluation(run, ExecutorConfig(executor="slurm"))
+    assert "scancel 21" in calls.read_text()
+    assert not (run.path / "evaluation.json").exists()
