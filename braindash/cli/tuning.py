@@ -273,6 +273,10 @@ def evaluate(
     if found.status.active:
         raise BraindashError(f"Run {run} is {found.status.state}.", f"Wait for its end: braindash runs watch {run}")
     where = executor_from(ctx.params)
+    if detach and where.executor == "local":
+        raise BraindashError(
+            "--detach is for Slurm jobs, and the executor is local.", "Add --executor slurm, or leave it out."
+        )
     if where.executor == "slurm":
         from braindash.jobs.evaluation import submit_evaluation, wait_for_evaluation
 
