@@ -17,6 +17,7 @@ from tuning_study import SmallStudy
 from braindash.config import HeadConfig, TuneConfig
 from braindash.errors import BraindashError
 from braindash.speech.base import SpeechModel, State
+from braindash.speech.families import wavlm
 from braindash.speech.loading import open_model
 from braindash.tuning import fast, memory, tune
 from braindash.tuning.feeding import Feeder
@@ -72,6 +73,7 @@ def randomise(model: SpeechModel) -> None:
 
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    a, b = a.detach(), b.detach()
     return float((a - b).norm() / b.norm().clamp_min(1e-12))
 
 
@@ -391,3 +393,44 @@ def test_reading_ahead_changes_no_digit(
     alone = run(models["whisper"], tmp_path / "alone")
     assert not any(name.startswith("feeder") for name in threads)
     assert steps_of(ahead) == steps_of(alone)
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_wavlm_attends_by_the_formula_also_on_the_way_back(
+    models: dict[str, SpeechModel], monkeypatch: pytest.MonkeyPatch, amp: bool
+) -> None:
+    """Against torch's own attention with the gated bias as its mask, where the gates matter."""
+    model = models["wavlm"]
+    with adapted(model) as prepared:
+        randomise(model)
+        calls: list[bool] = []
+        rule = wavlm.own_attention
+
+        def noted(*about: Any) -> bool:
+            calls.append(rule(*about))
+            return calls[-1]
+
+        monkeypatch.setattr(wavlm, "own_attention", noted)
+        out, own = gradients(model, prepared.first_block, amp=amp)
+        assert any(calls)
+        monkeypatch.setattr(wavlm, "own_attention", lambda *about: False)
+        exact_out, exact = gradients(model, prepared.first_block, amp=False)
+        _, torchs = gradients(model, prepared.first_block, amp=amp)
+    bound = 3e-6 if not amp else 1.5 * max(distance(torchs[n], exact[n]) for n in exact)
+    assert distance(out, exact_out) < (1e-6 if not amp else 0.05)
+    assert max(distance(own[n], exact[n]) for n in exact) < bound
+
+
+def test_the_gradient_of_every_input_of_gated_attention_is_right() -> None:
+    """Finite differences in float64, two windows at once."""
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    q, k, v = (draw(2, 3, 5, 4).requires_grad_() for _ in range(3))
+    scale = draw(2, 3, 5, 1).requires_grad_()
+    bias = draw(3, 5, 5)
+    assert torch.autograd.gradcheck(lambda *x: wavlm._GatedAttention.apply(*x, bias), (q, k, v, scale))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=scale * bias)
+    assert distance(wavlm._GatedAttention.apply(q, k, v, scale, bias), expected) < 1e-12

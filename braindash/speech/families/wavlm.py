@@ -67,11 +67,54 @@ def attend(attention: Any, h: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     gates = attention.gru_rel_pos_linear(split(h)).view(batch, heads, n, 2, 4).sum(-1).sigmoid()
     update, reset = gates[..., :1], gates[..., 1:]
     scale = update * (reset * attention.gru_rel_pos_const - 1.0) + 2.0
-    mixed = functional.scaled_dot_product_attention(
-        split(attention.q_proj(h)),
-        split(attention.k_proj(h)),
-        split(attention.v_proj(h)),
-        attn_mask=scale * bias,
-        dropout_p=attention.dropout if attention.training else 0.0,
-    )
+    q, k, v = split(attention.q_proj(h)), split(attention.k_proj(h)), split(attention.v_proj(h))
+    dropout = attention.dropout if attention.training else 0.0
+    if own_attention(scale, bias, dropout):
+        mixed = _GatedAttention.apply(q, k, v, scale, bias)
+    else:
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=scale * bias, dropout_p=dropout)
     return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n, -1))
+
+
+def own_attention(scale: torch.Tensor, bias: torch.Tensor, dropout: float) -> bool:
+    """Say whether torch's CPU kernel would fall back to its plain formula: where the mask needs a gradient."""
+    wanted = torch.is_grad_enabled() and scale.requires_grad and not bias.requires_grad
+    return wanted and scale.device.type == "cpu" and dropout == 0.0
+
+
+class _GatedAttention(torch.autograd.Function):
+    """Attention under a gated bias, with a gradient for the gate, in as few passes as the plain formula allows.
+
+    ``softmax(q k' / sqrt(d) + scale * bias) v`` for q, k, v (batch, heads, n, d), scale (batch, heads, n, 1)
+    and a bias (heads, n, n) that is not trained. One window at a time; the weights are kept for the way back.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.kind, scale = scale.dtype, scale.to(q.dtype)
+        with torch.autocast(q.device.type, enabled=False):
+            bias = bias.to(q.dtype)
+            weights, out = [], torch.empty_like(q)
+            for b in range(len(q)):
+                scores = torch.baddbmm(scale[b] * bias, q[b], k[b].transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+                weights.append(scores.softmax(-1))
+                out[b] = weights[b] @ v[b]
+        ctx.save_for_backward(q, k, v, bias, *weights)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        q, k, v, bias, *weights = ctx.saved_tensors
+        root = q.shape[-1] ** -0.5
+        of_q, of_k, of_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        of_scale = q.new_empty((*q.shape[:3], 1), dtype=ctx.kind)
+        for b, weight in enumerate(weights):
+            g = grads[0][b]
+            of_v[b] = weight.transpose(1, 2) @ g
+            scores = torch._softmax_backward_data(g @ v[b].transpose(1, 2), weight, -1, weight.dtype)
+            of_q[b] = (scores @ k[b]).mul_(root)
+            of_k[b] = (scores.transpose(1, 2) @ q[b]).mul_(root)
+            of_scale[b] = scores.mul_(bias).sum(-1, keepdim=True, dtype=ctx.kind)
+        return of_q, of_k, of_v, of_scale, None
