@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -109,7 +110,7 @@ def _parameters(executor: ExecutorConfig, name: str, after: Sequence[str]) -> di
         "stderr_to_stdout": True,
         "srun_args": [f"--cpus-per-task={executor.cpus}"],  # since Slurm 22.05 a step does not inherit it
         "setup": [
-            f'export PYTHONPATH="{source}${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONUNBUFFERED=1',
+            f"export PYTHONPATH={shlex.quote(str(source))}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1",
             f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{threads}}}",
         ],
         "additional_parameters": {"requeue": True, "kill-on-invalid-dep": "yes"},
