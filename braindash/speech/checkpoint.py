@@ -80,9 +80,9 @@ def find_weights(folder: Path, stem: str = "model") -> tuple[Path, ...]:
         raise BraindashError(
             f"{folder} holds its weights as {', '.join(pickles)}, which can run code when opened; "
             "braindash reads safetensors only.",
-            "Weights that were tuned: braindash model convert FILE OUT --base REF. Others, where you trust the file: load "
-            "it with transformers' from_pretrained and save_pretrained it into a new folder, or fetch a revision that "
-            "has model.safetensors (ID@REVISION).",
+            "Weights that were tuned: braindash model convert FILE OUT --base REF. Others, where you trust the file: "
+            "load it with transformers' from_pretrained and save_pretrained it into a new folder, or fetch a revision "
+            "that has model.safetensors (ID@REVISION).",
         )
     raise BraindashError(f"{folder} holds no {stem}.safetensors.", "Put the model's safetensors file there.")
 
