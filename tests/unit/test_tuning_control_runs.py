@@ -384,3 +384,21 @@ def test_a_control_is_estimated(model: SpeechModel, control: str) -> None:
     if control != "stimulus-only":
         less = found["n_parameters_trained"] < real["n_parameters_trained"]
         assert less == (control == "head-only")
+
+
+@pytest.mark.parametrize("control", ["stimulus-only", "random-model", "head-only"])
+@pytest.mark.parametrize("large", [False, True])
+def test_whole_blocks_below_the_last_layer_are_tuned_and_reopen(tmp_path: Path, control: str, large: bool) -> None:
+    kind = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"} if large else {}
+    chosen = open_model(str(save_pretraining(tmp_path / "m", **kind)))
+    config = settings(
+        control=control, recipe="full", layer=2, full={"first_block": 1}, optimiser={"epochs": 1, "lr": 1e-4}
+    )
+    result, rows = go(chosen, tmp_path / "w", config)
+    assert all(np.isfinite(r["loss"]) for r in of(rows, "step"))
+    assert result.model_dir is not None
+    start = randomised(chosen, 0) if control == "random-model" else chosen
+    before, after = start.encoder.state_dict(), open_model(str(result.model_dir)).encoder.state_dict()
+    moved = {n for n in before if not torch.equal(before[n], after[n])}
+    assert all(".layers.1." in n for n in moved)  # block 1 alone: 0 is below it, 2 above the layer
+    assert bool(moved) == (control != "head-only")
