@@ -84,7 +84,6 @@ class SpeechModel(ABC):
     frame_period: float
     ref: str = ""  # what opens it again: the name that open_model was given, a folder's absolute path
     folder: Path | None = None  # of the pretrained checkpoint; of a tuned model's base
-    folder: Path | None = None  # of the pretrained checkpoint; of a tuned model's base
     min_samples: int  # shortest waveform that gives a frame
     max_samples: int | None = None  # longest waveform the model can take
 
