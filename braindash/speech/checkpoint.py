@@ -15,7 +15,6 @@ from braindash.errors import BraindashError
 from braindash.files import atomic_write
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
-PRETRAINING = ("quantizer.", "project_hid.", "project_q.")  # wav2vec 2.0's head, beside the encoder
 HASH_FILE = ".braindash_weights.json"
 
 
@@ -121,21 +120,6 @@ def open_weights(path: Path) -> Iterator[Any]:
             f"{path} ({path.stat().st_size if path.exists() else 0} bytes) is damaged or cut short: {error}.",
             "Fetch the file again.",
         ) from None
-
-
-def pretraining_tensors(files: tuple[Path, ...]) -> dict[str, Path]:
-    """Return the tensors of a self-supervised pretraining head, and the file of each; {} where there is none."""
-    found: dict[str, Path] = {}
-    for path in files:
-        with open_weights(path) as handle:
-            found.update({name: path for name in handle.keys() if name.startswith(PRETRAINING)})  # noqa: SIM118
-    return found
-
-
-def has_pretraining_head(files: tuple[Path, ...]) -> bool:
-    """Return whether every part of a pretraining head is in ``files``."""
-    names = pretraining_tensors(files)
-    return all(any(n.startswith(part) for n in names) for part in PRETRAINING)
 
 
 def hash_weights(files: tuple[Path, ...]) -> str:

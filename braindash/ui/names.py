@@ -61,6 +61,8 @@ CHOICES: dict[str, dict[str, str]] = {
 }
 
 HELP: dict[str, str] = {  # for readers who see the names above, not the identifiers
+    "recipe": "What is trained: adapters in the upper blocks and the head; all transformer blocks and the head; or "
+    "the head alone.",
     "loss": "What is made small: the squared error; minus the correlation across targets, averaged over TRs (spatial), "
     "or across TRs, averaged over targets (temporal); Huber's error and the cosine; or a sum of your own.",
     "control": "None: the real responses. Every other choice takes away what tuning could learn from the brain and "

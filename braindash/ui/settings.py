@@ -213,7 +213,7 @@ def default_text(setting: Setting, names: Mapping[str, str] | None = None) -> st
     value = setting.default
     if value is None or value == () or value == "":
         return setting.empty
-    if setting.kind == "choice":
+    if setting.kind == "choice" or str(value) in (names or {}):
         return (names or {}).get(str(value), str(value))
     if setting.kind == "switch":
         return "on" if value else "off"

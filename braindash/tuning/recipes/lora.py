@@ -122,7 +122,9 @@ def _save(adapted: Any, folder: Path, ref: str) -> None:
         save({k: v.detach().cpu().contiguous() for k, v in state.items()}, metadata={"format": "pt"}),
     )
     settings = adapted.peft_config["default"]
-    was = settings.inference_mode, settings.base_model_name_or_path
+    was = settings.inference_mode, settings.base_model_name_or_path, settings.target_modules
+    # a set would be written in an order that changes from process to process
     settings.inference_mode, settings.base_model_name_or_path = True, ref
+    settings.target_modules = sorted(settings.target_modules)
     settings.save_pretrained(str(folder))
-    settings.inference_mode, settings.base_model_name_or_path = was
+    settings.inference_mode, settings.base_model_name_or_path, settings.target_modules = was
