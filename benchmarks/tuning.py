@@ -57,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "upper half": {"precision": "bf16"},
 }
 PLAIN = "Trainer"
-LR, HEAD_LR = 1e-3, 1e-2
+LR, HEAD_LR = 1e-3, 3e-3
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Windows(Study):
 
     def __init__(self, n_tune: int, n_targets: int) -> None:
         self.id, self.title, self.tr, self.signal, self.subjects = "windows", "Windows", TR, "bold", ("s",)
-        parts = ["tune"] * n_tune + ["validation"] * 2 + ["test"]
+        parts = ["tune"] * n_tune + ["validation"] * 6 + ["test"]
         names = [f"w{i:03d}" for i in range(len(parts))]
         self.stories = {n: Story(n, p, Path(n), N_TRS * TR) for n, p in zip(names, parts, strict=True)}  # type: ignore[arg-type]
         self._targets = pd.DataFrame({"name": [f"t{i}" for i in range(n_targets)], "hemi": "L", "roi": ""})
@@ -349,7 +349,7 @@ def steps_to(losses: list[float], goal: float, per_epoch: int) -> int | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--steps", type=int, default=None, help="tuning windows; default 12, for base 3")
+    parser.add_argument("--steps", type=int, default=None, help="tuning windows; default 24, for base 3")
     parser.add_argument("--epochs", type=int, default=None, help="default 4, for base 1")
     parser.add_argument("--rounds", type=int, default=None, help="default 2, for base 1")
     parser.add_argument("--threads", type=int, default=1)
@@ -363,7 +363,7 @@ def main() -> None:
 
     torch.set_num_threads(args.threads)
     small = args.size == "small"
-    steps, epochs = args.steps or (12 if small else 3), args.epochs or (4 if small else 1)
+    steps, epochs = args.steps or (24 if small else 3), args.epochs or (4 if small else 1)
     rounds = args.rounds or (2 if small else 1)
     study = Windows(steps, SIZES[args.size][-1])
     found = {name: Measured() for name in args.only}
