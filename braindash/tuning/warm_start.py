@@ -109,13 +109,15 @@ def reduced_rank_ridge(
         moments[subject] = _Moments(centre, eigenvalues, Q, Q.T.astype(np.float32) @ XY)
 
     grams = {s: np.asarray(moments[s].T @ moments[s].T.T, dtype=np.float64) for s in subjects}
-    mean_gram = sum((m.Q * m.eigenvalues) @ m.Q.T for m in moments.values()) / len(subjects)
+    metric = None
+    if rank is not None:
+        metric = np.linalg.eigh(sum((m.Q * m.eigenvalues) @ m.Q.T for m in moments.values()) / len(subjects))
     held_out = {s: _validation_rows(designs, responses, validation[s], moments[s].centre, s) for s in subjects}
 
     best: tuple[float, np.ndarray | None, dict[str, np.ndarray], float] | None = None
     scores: dict[float, float] = {}
     for alpha in alphas:
-        shared, outputs = _solve(moments, grams, mean_gram, rank, float(alpha))
+        shared, outputs = _solve(moments, grams, metric, rank, float(alpha))
         r = np.mean([_mean_r(held_out[s][0], shared, outputs[s], held_out[s][1]) for s in subjects])
         scores[float(alpha)] = float(r)
         if best is None or r > best[0]:
@@ -145,18 +147,21 @@ def _decompose(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.
 def _solve(
     moments: Mapping[str, _Moments],
     grams: Mapping[str, np.ndarray],
-    mean_gram: np.ndarray,
+    metric: tuple[np.ndarray, np.ndarray] | None,
     rank: int | None,
     alpha: float,
 ) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """Return (A, {subject: C}) for one penalty; without a bottleneck (None, {subject: B})."""
+    """Return (A, {subject: C}) for one penalty; without a bottleneck (None, {subject: B}).
+
+    ``metric`` holds eigenvalues and eigenvectors of the subjects' mean X'X, which no penalty changes.
+    """
     damped = {s: 1.0 / (m.eigenvalues + alpha) for s, m in moments.items()}
-    if rank is None:
+    if rank is None or metric is None:
         return None, {s: (m.Q * damped[s]).astype(np.float32) @ m.T for s, m in moments.items()}
-    values, R = np.linalg.eigh(mean_gram)
+    values, R = metric
     root = np.sqrt(np.clip(values, 0.0, None) + alpha)
     # B_s B_s' = Q_s D_s T_s T_s' D_s Q_s' needs no (p, n_targets) product a penalty.
-    outer = np.zeros_like(mean_gram)
+    outer = np.zeros_like(R)
     for s, m in moments.items():
         QD = m.Q * damped[s]
         outer += QD @ grams[s] @ QD.T
