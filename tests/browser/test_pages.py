@@ -124,6 +124,7 @@ def test_the_page_outlives_the_server(server: Server, visit: Visit) -> None:
     run_id = fake_home.add_done(server.home, "still here")
     server.start()
     page = visit(f"runs?run={run_id}")
+    page.wait_for_load_state("networkidle")  # a script that is still on its way when the server goes is no fault
     server.stop()
     server.start()
     page.reload()

@@ -24,8 +24,16 @@ PATIENCE = 300.0  # seconds; far more than is needed, for busy machines
 SLURM = ExecutorConfig(executor="slurm", time=30, cpus=1, memory_gb=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads in their last digits: the same for all processes, here and in jobs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def slurm(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Iterator[Cluster]:
     with cluster(tmp_path_factory.mktemp("slurm")) as found:
         yield found
 
