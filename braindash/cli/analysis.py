@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, plain, table
-from braindash.errors import BraindashError
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
 
@@ -52,9 +51,7 @@ def partition(
     from braindash.runs.partitioning import partition_run
 
     session = Session(ctx, home, as_json)
-    found = session.store.get(run)
-    if found.status.active:
-        raise BraindashError(f"Run {run} is {found.status.state}.", f"Wait for its end: braindash runs watch {run}")
+    found = session.ended_run(run)
     with Bar("Partitioning") as bar:
         document = partition_run(
             found,
@@ -103,9 +100,7 @@ def rsa(
     from braindash.runs.rsa import rsa_run
 
     session = Session(ctx, home, as_json)
-    found = session.store.get(run)
-    if found.status.active:
-        raise BraindashError(f"Run {run} is {found.status.state}.", f"Wait for its end: braindash runs watch {run}")
+    found = session.ended_run(run)
     with Bar("Comparing geometries") as bar:
         document = rsa_run(
             found,

@@ -16,6 +16,7 @@ from braindash.runs.files import to_json
 
 if TYPE_CHECKING:
     from braindash.runs.record import RunStore
+    from braindash.runs.run import Run
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", metavar="DIR", help="Where everything is kept [$BRAINDASH_HOME, else ./cache].")
@@ -64,6 +65,15 @@ class Session:
         from braindash.runs.record import RunStore
 
         return RunStore(self.home)
+
+    def ended_run(self, run_id: str) -> Run:
+        """Return a run that nothing works on; raises BraindashError where it waits or works."""
+        run = self.store.get(run_id)
+        if run.status.active:
+            raise BraindashError(
+                f"Run {run_id} is {run.status.state}.", f"Wait for its end: braindash runs watch {run_id}"
+            )
+        return run
 
     def emit(self, payload: Mapping[str, Any], *lines: str) -> None:
         """Give the result: ``payload`` as JSON where that was asked for, else ``lines``."""

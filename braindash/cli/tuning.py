@@ -269,9 +269,7 @@ def evaluate(
     from braindash.runs.evaluate import evaluate_run
 
     session = Session(ctx, home, as_json)
-    found = session.store.get(run)
-    if found.status.active:
-        raise BraindashError(f"Run {run} is {found.status.state}.", f"Wait for its end: braindash runs watch {run}")
+    found = session.ended_run(run)
     where = executor_from(ctx.params)
     if detach and where.executor == "local":
         raise BraindashError(

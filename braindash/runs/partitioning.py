@@ -8,7 +8,6 @@ ICLR 2025). Written to ``partition.json`` in the run's folder (docs/records.md).
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,8 @@ import numpy as np
 
 from braindash.config import EncodingConfig
 from braindash.errors import BraindashError
-from braindash.files import atomic_write
+from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
-from braindash.runs.files import to_json
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.partition_inputs import MODEL, Reader, Split, Vectors, choose_spaces, group_subjects
 from braindash.runs.partition_rows import SubjectFits, partition_caveats, partition_rows
@@ -153,7 +151,7 @@ def partition_run(
         "seconds": round(time.monotonic() - began, 1),
         "written": time.time(),
     }
-    atomic_write(run.path / PARTITION, to_json(document) + "\n")
+    write_document(run.path / PARTITION, document)
     tell(1.0, "Partitioned")
     return document
 
@@ -166,17 +164,7 @@ def read_partition(folder: Path) -> dict[str, Any] | None:
     BraindashError
         Where the file is there but cannot be read.
     """
-    try:
-        data = json.loads((folder / PARTITION).read_text(encoding="utf-8"))
-        rows = [{k: float("nan") if v is None else v for k, v in row.items()} for row in data["rows"]]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BraindashError(
-            f"The partition of run {folder.name} cannot be read ({error}).",
-            f"Make it again: braindash partition {folder.name}",
-        ) from None
-    return {**data, "rows": rows}
+    return read_document(folder / PARTITION, "partition", "partition")
 
 
 def _fit_group(

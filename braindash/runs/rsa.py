@@ -6,7 +6,6 @@ time, or words; written to ``rsa.json`` in the run's folder (docs/records.md).
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError, closest
-from braindash.files import atomic_write
+from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
-from braindash.runs.files import to_json
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.rsa_conditions import UNITS, Conditions, choose_conditions, mel_patterns, response_patterns
 
@@ -185,7 +183,7 @@ def rsa_run(
         "seconds": round(time.monotonic() - began, 1),
         "written": time.time(),
     }
-    atomic_write(run.path / RSA, to_json(document) + "\n")
+    write_document(run.path / RSA, document)
     tell(1.0, "Compared")
     return document
 
@@ -198,19 +196,7 @@ def read_rsa(folder: Path) -> dict[str, Any] | None:
     BraindashError
         Where the file is there but cannot be read.
     """
-
-    def whole(rows: list[Row]) -> list[Row]:
-        return [{k: float("nan") if v is None else v for k, v in row.items()} for row in rows]
-
-    try:
-        data = json.loads((folder / RSA).read_text(encoding="utf-8"))
-        return {**data, "rows": whole(data["rows"]), "differences": whole(data["differences"])}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BraindashError(
-            f"The RSA of run {folder.name} cannot be read ({error}).", f"Make it again: braindash rsa {folder.name}"
-        ) from None
+    return read_document(folder / RSA, "RSA", "rsa", ("rows", "differences"))
 
 
 def found_names(found: Sequence[_Layer]) -> list[tuple[str, int]]:
