@@ -34,13 +34,14 @@ BLOCK = 2**20
 NEXT = "Ask for the export again; an export holds nothing but what docs/sharing.md lists."
 
 RESULT_DOCUMENTS = ("records", "partition", "probing", "rsa", "hierarchy")  # NAME.json in a run's folder
+RESULT_ARRAYS = ("probing", "rsa")  # NAME.nc
 ZARR_FILE = r"(?:\.z(?:group|attrs|array|metadata)|\d+(?:\.\d+){0,7})"
 # every file that an export may hold, and where an import puts it in the run's folder
 WEIGHTS = r"(?:adapter_model|model|head)(?:-\d{5}-of-\d{5})?\.safetensors(?:\.index\.json)?"
 PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?:{WEIGHTS}|adapter_config\.json|braindash_model\.json|README\.md|citation\.bib)"), "model/"),
     (re.compile(r"run/(?=(?:config\.yaml|provenance\.json|metrics\.jsonl)$).*"), ""),
-    (re.compile(rf"results/(?:{'|'.join(RESULT_DOCUMENTS)})\.json"), ""),
+    (re.compile(rf"results/(?:(?:{'|'.join(RESULT_DOCUMENTS)})\.json|(?:{'|'.join(RESULT_ARRAYS)})\.nc)"), ""),
     (re.compile(rf"results/results\.zarr/(?:[A-Za-z0-9_]{{1,80}}/){{0,4}}{ZARR_FILE}"), ""),
 )  # fmt: skip
 

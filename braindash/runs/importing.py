@@ -25,6 +25,7 @@ from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError
 from braindash.files import disk_errors, sync_folder, sync_tree, write_synced
 from braindash.runs import archive
+from braindash.runs.arrays import read_arrays
 from braindash.runs.files import to_json
 from braindash.runs.record import RUN_ID, new_run_id
 from braindash.runs.results import ATTRS, RECORDS, RESULTS, WHOLE
@@ -127,6 +128,8 @@ def _checked(folder: Path, path: Path) -> TuneConfig:
                 raise BraindashError(f"{path} holds {file.relative_to(folder)}, which braindash does not write.", NEXT)
         elif file.suffix == ".safetensors":
             _check_weights(file, path)
+        elif file.suffix == ".nc":
+            _check_arrays(file, path)
     about = _read_json(card, path)
     if not isinstance(about.get("base"), str) or not isinstance(about.get("stories", {}), dict):
         raise _damaged(path, CARD, "it names no base or no stories")
@@ -146,6 +149,13 @@ def _check_weights(file: Path, path: Path) -> None:
             handle.keys()
     except (SafetensorError, OSError) as error:
         raise _damaged(path, file.name, error) from None
+
+
+def _check_arrays(file: Path, path: Path) -> None:
+    try:
+        read_arrays(file, file.name, "import")
+    except BraindashError as error:
+        raise _damaged(path, file.name, error.what) from None
 
 
 def _check_array(about: Mapping[str, Any], name: str, path: Path) -> None:

@@ -177,6 +177,9 @@ def _copy_results(run: Run, folder: Path, scrubber: Scrubber) -> None:
     for source in (run.path / f"{name}.json" for name in archive.RESULT_DOCUMENTS):
         if source.is_file():
             _write_json(folder / source.name, scrubber.data(_read_object(source)))
+    for source in (run.path / f"{name}.nc" for name in archive.RESULT_ARRAYS):
+        if source.is_file():
+            _copy(source, folder / source.name)
     store = run.path / RESULTS
     for source in sorted(p for p in store.rglob("*") if p.is_file()):
         name = f"results/{RESULTS}/{source.relative_to(store).as_posix()}"
