@@ -112,7 +112,7 @@ def word_embedding(
     """
     if not vectors:
         raise BraindashError("There are no word vectors.", "Give a file of word vectors.")
-    texts = words["text"].astype(str).map(_plain_word)
+    texts = words["text"].astype(str).map(plain_word)
     known = texts.isin(vectors.keys()).to_numpy(dtype=bool)
     unknown = texts[~known & (texts != "")]
     if not known.any():
@@ -150,7 +150,7 @@ def read_vectors(path: Path, words: Sequence[str] | None = None) -> dict[str, np
         raise BraindashError(
             f"There are no word vectors at {path}.", "Give the path of a .txt, .vec, .json or .npz file."
         )
-    wanted = None if words is None else {_plain_word(w) for w in words}
+    wanted = None if words is None else {plain_word(w) for w in words}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
             if not {"words", "vectors"} <= set(file.files):
@@ -201,7 +201,8 @@ def _read_json_vectors(path: Path, wanted: set[str] | None) -> dict[str, np.ndar
     return vectors
 
 
-def _plain_word(text: str) -> str:
+def plain_word(text: str) -> str:
+    """Return a word as vectors know it: lower case, without punctuation but for apostrophes inside."""
     return re.sub(r"[^\w']+", "", text.lower()).strip("'")
 
 
