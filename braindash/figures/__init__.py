@@ -30,11 +30,20 @@ _LAZY = {
     "static_layer_curves": "static",
     "figure_bytes": "static",
     "flatmap": "brain",
+    "Depth": "hierarchy",
+    "DepthRow": "hierarchy",
+    "hierarchy_picture": "hierarchy",
+    "static_hierarchy": "hierarchy_static",
+    "FindingLine": "findings",
+    "static_findings": "findings",
 }
 
 __all__ = [
     "MODEL_STYLE",
     "THEMES",
+    "Depth",
+    "DepthRow",
+    "FindingLine",
     "ModelStyle",
     "SettingLine",
     "alt_text",
@@ -42,6 +51,7 @@ __all__ = [
     "figure_bytes",
     "flatmap",
     "group_curves",
+    "hierarchy_picture",
     "histogram",
     "lag_curves",
     "layer_curves",
@@ -51,14 +61,19 @@ __all__ = [
     "part_bars",
     "scatter",
     "setting_lines",
+    "static_findings",
+    "static_hierarchy",
     "static_layer_curves",
 ]
 
 if TYPE_CHECKING:
     from braindash.figures.alt import alt_text
     from braindash.figures.brain import flatmap
+    from braindash.figures.findings import FindingLine, static_findings
     from braindash.figures.groups import SettingLine, group_curves, setting_lines
     from braindash.figures.heatmap import layer_region_heatmap
+    from braindash.figures.hierarchy import Depth, DepthRow, hierarchy_picture
+    from braindash.figures.hierarchy_static import static_hierarchy
     from braindash.figures.lags import lag_curves
     from braindash.figures.layers import difference_curves, layer_curves
     from braindash.figures.parts import part_bars

@@ -13,6 +13,8 @@ from braindash.figures.style import model_order, model_style, region_title
 if TYPE_CHECKING:
     import pandas as pd
 
+    from braindash.figures.hierarchy import DepthRow
+
 
 def alt_text(kind: str, **numbers: Any) -> str:
     """Return one or two sentences for those who cannot see the figure.
@@ -22,7 +24,7 @@ def alt_text(kind: str, **numbers: Any) -> str:
     kind : str
         Name of the figure function: ``layer_curves``, ``difference_curves``,
         ``layer_region_heatmap``, ``loss_curves``, ``histogram``, ``scatter``, ``flatmap``,
-        ``lag_curves``, ``part_bars``, ``setting_lines``, ``group_curves``.
+        ``lag_curves``, ``part_bars``, ``setting_lines``, ``group_curves``, ``hierarchy_picture``.
     **numbers
         What that figure was made of; see the function of the same name below.
     """
@@ -147,6 +149,19 @@ def _group_curves(n: int, n_runs: int, epochs: int, best: str | None) -> str:
     return f"{text}; best setting: {best}." if best else f"{text}."
 
 
+def _hierarchy(rows: Sequence[DepthRow], layers: Sequence[int], after: str, digits: int) -> str:
+    said = []
+    for row in rows:
+        ends = [f"{d.centre:.{digits}f}" if d.clear else "no clear peak" for d in (row.before, row.after)]
+        said.append(f"{row.title} {ends[0] if ends[0] == ends[1] else ' to '.join(ends)}")
+    names = f"{model_style('pretrained').title.lower()} to {model_style(after).title.lower()}"
+    groups = ", ".join(dict.fromkeys(row.group for row in rows))
+    return (
+        f"Depth over layers {min(layers)} to {max(layers)} as centre of mass, {names}, from top to bottom: {groups}. "
+        f"{'; '.join(said)}."
+    )
+
+
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
@@ -163,4 +178,5 @@ _KINDS: dict[str, Callable[..., str]] = {
     "part_bars": _parts,
     "setting_lines": _setting_lines,
     "group_curves": _group_curves,
+    "hierarchy_picture": _hierarchy,
 }

@@ -1,0 +1,91 @@
+"""A table of findings as one picture: what to look for, what a study shows, and whether it is supported."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from braindash.errors import BraindashError
+from braindash.figures.hierarchy_static import PLAIN, WIDTH
+from braindash.figures.style import ThemeName, theme_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Verdict = Literal["supported", "not_supported", "cannot_tell"]
+VERDICTS: dict[str, str] = {
+    "supported": "Supported",
+    "not_supported": "Not supported",
+    "cannot_tell": "Cannot tell here",
+}
+_MARKS = {"supported": "✓", "not_supported": "✗", "cannot_tell": "?"}
+_COLOURS = {  # light, dark; marks and words say the same
+    "supported": ("#1A7F37", "#56D364"),
+    "not_supported": ("#B3261E", "#FF8A80"),
+    "cannot_tell": ("#57606A", "#9DA7B3"),
+}
+_SIDE, _TITLE, _LINE, _ROOM, _NOTE = 18.0, 52.0, 16.5, 15.0, 14.0  # points
+_COLUMNS = ((0.0, 45), (350.0, 58), (786.0, 20))  # where each begins, and how many characters its lines hold
+
+
+@dataclass(frozen=True)
+class FindingLine:
+    """One finding, in the words that readers see."""
+
+    look_for: str
+    shows: str
+    verdict: str
+
+
+def static_findings(
+    findings: Sequence[FindingLine],
+    *,
+    title: str = "What the papers found, and what this study shows",
+    note: str = "",
+    theme: ThemeName = "light",
+) -> Figure:
+    """Draw findings as a table, as wide as a slide and as tall as its words need.
+
+    Raises
+    ------
+    BraindashError
+        If there is none.
+    """
+    from matplotlib.figure import Figure
+
+    if not findings:
+        raise BraindashError("There is no finding to draw.", "Compare the run's models first.")
+    colours = theme_of(theme)
+    cells = [
+        [textwrap.wrap(text, width) or [""] for text, (_, width) in zip((f.look_for, f.shows), _COLUMNS, strict=False)]
+        for f in findings
+    ]
+    heights = [max(map(len, row)) * _LINE + _ROOM for row in cells]
+    foot = textwrap.wrap(note, 150)
+    height = _TITLE + 26 + sum(heights) + _NOTE * len(foot) + _SIDE
+    figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor=colours.page)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.axis("off")
+
+    def write(x: float, y: float, text: str, **look: Any) -> None:
+        axes.text(x, y, text, **{"va": "top", "fontsize": 12.5, "color": colours.text, "linespacing": 1.2} | look,
+                  **PLAIN)  # fmt: skip
+
+    write(_SIDE, 14, title, fontsize=22, weight="bold")
+    y = _TITLE
+    for head, (x, _) in zip(("What to look for", "This study", "Verdict"), _COLUMNS, strict=True):
+        write(_SIDE + x, y, head, weight="bold", color=colours.muted)
+    y += 20
+    for finding, row, tall in zip(findings, cells, heights, strict=True):
+        axes.plot([_SIDE, WIDTH - _SIDE], [y, y], color=colours.grid, linewidth=1)
+        for lines, (x, _) in zip(row, _COLUMNS, strict=False):
+            write(_SIDE + x, y + 6, "\n".join(lines))
+        known = finding.verdict if finding.verdict in VERDICTS else "cannot_tell"
+        colour = _COLOURS[known][theme == "dark"]
+        write(_SIDE + _COLUMNS[2][0], y + 6, f"{_MARKS[known]} {VERDICTS[known]}", weight="bold", color=colour)
+        y += tall
+    write(_SIDE, height - 8, "\n".join(foot), va="bottom", fontsize=11, linespacing=1.1, color=colours.muted)
+    return figure
