@@ -81,22 +81,23 @@ def evaluate(run: Run | str, *, home: Home | str | os.PathLike[str] | None = Non
     Returns
     -------
     DataTree
-        Group ``encoding``: dims ``(model, layer, target)``, see docs/records.md.
+        Group ``encoding``: dims ``(model, layer, target)``; ``differences``: dims ``(model, subject, roi, layer)``;
+        and, where they could be made, ``probing`` and ``rsa``. See docs/records.md.
 
     Raises
     ------
     BraindashError
         Where there is no such run, or it has no tuned model yet.
     """
-    from braindash.runs.evaluate import evaluate_run
     from braindash.runs.record import RunStore
     from braindash.runs.results import open_results
+    from braindash.runs.whole import add_analyses, evaluate_whole
 
     if isinstance(run, str):
         run = RunStore(home if isinstance(home, Home) else Home.resolve(home)).get(run)
     if again or run.records() is None:
-        evaluate_run(run)
-    return open_results(run.path)
+        evaluate_whole(run)
+    return add_analyses(open_results(run.path), run)
 
 
 def _id(thing: Any) -> str:

@@ -1,4 +1,4 @@
-"""``braindash demo | tune | evaluate | compare``"""
+"""``braindash demo | tune | compare``"""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from braindash.cli.executors import (
+    AccountOption,
+    CpusOption,
+    ExecutorOption,
+    GpusOption,
+    MemoryOption,
+    ParallelOption,
+    PartitionOption,
+    TimeOption,
+    executor_from,
+)
 from braindash.cli.session import HomeOption, JsonOption, Session, plain, table
 from braindash.errors import BraindashError, closest
 from braindash.jobs.words import duration
 
 if TYPE_CHECKING:
-    from braindash.config import ExecutorConfig, TuneConfig
+    from braindash.config import TuneConfig
     from braindash.runs.run import Run
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
@@ -23,7 +34,6 @@ def add_to(app: typer.Typer) -> None:
     """Register this module's verbs."""
     app.command("demo")(demo)
     app.command("tune")(tune)
-    app.command("evaluate")(evaluate)
     app.command("compare")(compare)
 
 
@@ -37,40 +47,6 @@ def config_from(params: Mapping[str, Any]) -> TuneConfig:
         named={k: params.get(k) for k in NAMED},
         settings=params.get("settings") or (),
     )
-
-
-SLURM_ONLY = ("partition", "time", "gpus", "cpus", "memory", "account", "parallel")
-
-
-def executor_from(params: Mapping[str, Any]) -> ExecutorConfig:
-    """Build what says where runs run from the parsed parameters of `tune`."""
-    from braindash.config import ExecutorConfig, validate
-
-    given = {k: params.get(k) for k in ("executor", "processes", *SLURM_ONLY) if params.get(k) is not None}
-    meant = [k for k in SLURM_ONLY if k in given]
-    if meant and given.get("executor", "local") == "local":
-        raise BraindashError(
-            f"--{meant[0]} is for Slurm jobs, and the executor is local.", "Add --executor slurm, or leave it out."
-        )
-    if "time" in given:
-        given["time"] = minutes(str(given["time"]))
-    if "memory" in given:
-        given["memory_gb"] = given.pop("memory")
-    return validate(ExecutorConfig, given, "the executor")
-
-
-def minutes(text: str) -> int:
-    """Return the minutes that ``90``, ``8:30:00`` or ``1-12:00:00`` (days, hours, minutes, seconds) says."""
-    days, dash, rest = text.rpartition("-")
-    parts = rest.split(":")
-    if not all(p.isdigit() for p in (*parts, *([days] if dash else []))) or len(parts) > 3 or (dash and len(parts) < 2):
-        raise BraindashError(
-            f"--time {text!r} is not a time.", "Give minutes, or hours as 8:00:00, or days as 1-12:00:00."
-        )
-    if len(parts) == 1:
-        return int(parts[0])
-    hours, mins, *seconds = map(int, parts)
-    return 60 * (24 * int(days or 0) + hours) + mins + (1 if seconds and seconds[0] else 0)
 
 
 def demo(
@@ -152,22 +128,18 @@ def tune(
         typer.Option("--controls", metavar="A,B", help="Matched controls to launch with it; all: every one."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Launch more than 200 runs.")] = False,
-    executor: Annotated[str | None, typer.Option("--executor", help="local (the default) or slurm.")] = None,
+    executor: ExecutorOption = None,
     processes: Annotated[
         int | None,
         typer.Option("--processes", metavar="N", help="Processes that share a step's stories, one a device."),
     ] = None,
-    partition: Annotated[str | None, typer.Option("--partition", help="Slurm: partition.")] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", metavar="TIME", help="Slurm: minutes, 8:00:00 or 1-12:00:00; a day.")
-    ] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", metavar="N", help="Slurm: GPUs of a job; 0.")] = None,
-    cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", help="Slurm: CPU cores of a job; 2.")] = None,
-    memory: Annotated[float | None, typer.Option("--memory", metavar="GB", help="Slurm: memory of a job; 16.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="Slurm: account.")] = None,
-    parallel: Annotated[
-        int | None, typer.Option("--parallel", metavar="N", help="Slurm: most jobs of a group at a time; 16.")
-    ] = None,
+    partition: PartitionOption = None,
+    time: TimeOption = None,
+    gpus: GpusOption = None,
+    cpus: CpusOption = None,
+    memory: MemoryOption = None,
+    account: AccountOption = None,
+    parallel: ParallelOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate time and memory, start nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on by itself.")] = False,
     home: HomeOption = None,
@@ -238,62 +210,6 @@ def finish(session: Session, run: Run) -> None:
         raise typer.Exit(2 if status.error.kind == "user" else 1)
     session.tell(f"Go on with: braindash runs resume {run.id}")
     raise typer.Exit(1)
-
-
-def evaluate(
-    ctx: typer.Context,
-    run: RunArgument,
-    executor: Annotated[str | None, typer.Option("--executor", help="local (the default) or slurm.")] = None,
-    partition: Annotated[str | None, typer.Option("--partition", help="Slurm: partition.")] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", metavar="TIME", help="Slurm: minutes, 8:00:00 or 1-12:00:00; a day.")
-    ] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", metavar="N", help="Slurm: GPUs of a job; 0.")] = None,
-    cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", help="Slurm: CPU cores of a job; 2.")] = None,
-    memory: Annotated[float | None, typer.Option("--memory", metavar="GB", help="Slurm: memory of a job; 16.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="Slurm: account.")] = None,
-    parallel: Annotated[
-        int | None, typer.Option("--parallel", metavar="N", help="Slurm: most jobs at a time; 16.")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Slurm: return when the jobs are submitted.")] = False,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Encode every layer of a run's models and compare.
-
-    These are the pretrained model, the tuned one, and its finished matching controls.
-
-    With --executor slurm: as jobs, one a subject, model and block of layers.
-    """
-    from braindash.cli.progress import Bar
-    from braindash.runs.evaluate import evaluate_run
-
-    session = Session(ctx, home, as_json)
-    found = session.ended_run(run)
-    where = executor_from(ctx.params)
-    if detach and where.executor == "local":
-        raise BraindashError(
-            "--detach is for Slurm jobs, and the executor is local.", "Add --executor slurm, or leave it out."
-        )
-    if where.executor == "slurm":
-        from braindash.jobs.evaluation import submit_evaluation, wait_for_evaluation
-
-        jobs = submit_evaluation(found, where)
-        if detach:
-            session.emit({"run": run, "jobs": list(jobs.all)}, f"{len(jobs.all)} Slurm jobs, the last is {jobs.join}.")
-            return
-        with Bar("Evaluating") as bar:
-            records = wait_for_evaluation(found, jobs, bar.show)
-    else:
-        with Bar("Evaluating") as bar:
-            records = evaluate_run(found, progress=bar.show)
-    session.emit(records, *_summary(records))
-
-
-def _summary(records: Mapping[str, Any]) -> list[str]:
-    lines = [plain(s) for s in records.get("summary", {}).get("answer", [])]
-    lines += ["", *difference_table([records], roi=None, layer=None, model=None, subject=None), ""]
-    return lines + [f"Note: {plain(c)}" for c in records.get("caveats", [])]
 
 
 def compare(

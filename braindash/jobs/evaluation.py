@@ -22,9 +22,10 @@ from braindash.errors import BraindashError, RunStateError
 from braindash.files import atomic_write
 from braindash.jobs import slurm
 from braindash.runs.cluster import GONE, job_book
-from braindash.runs.evaluate import Candidate, evaluate_run, find_candidates
+from braindash.runs.evaluate import Candidate, find_candidates
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.run import Run
+from braindash.runs.whole import PARTS, evaluate_whole, whole_records
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -64,6 +65,7 @@ class EvaluationTask:
     subject: str = ""
     stories: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
+    parts: tuple[str, ...] = PARTS  # of the whole evaluation: the join does those that are not encoding as well
 
     def checkpoint(self) -> DelayedSubmission:
         """Return what is submitted again when the job is interrupted: the same; layers that are whole stay."""
@@ -87,7 +89,7 @@ class EvaluationTask:
 
         run, settings = Run(Path(self.path)), EncodingConfig.model_validate_json(self.settings)
         if self.step == "join":
-            evaluate_run(run, config=settings, candidates=self.candidates)
+            evaluate_whole(run, parts=self.parts, config=settings, candidates=self.candidates)
             return
         study, store = open_study(run.config.study, run.home), FeatureStore(run.home)
         ref = next(c.ref for c in self.candidates if c.name == self.model)
@@ -106,7 +108,7 @@ class EvaluationTask:
         fit_part(store, models, study, self.subject, part, subject_fits(run.home, models, study, self.subject, part))
 
 
-def plan_tasks(run: Run, config: EncodingConfig | None = None) -> list[EvaluationTask]:
+def plan_tasks(run: Run, config: EncodingConfig | None = None, parts: Sequence[str] = PARTS) -> list[EvaluationTask]:
     """Return the tasks of an evaluation, in the order of their steps; loads no weights and no responses.
 
     Raises
@@ -141,14 +143,16 @@ def plan_tasks(run: Run, config: EncodingConfig | None = None) -> list[Evaluatio
             for block in _blocks(layers, BLOCK_LAYERS)
             for subject in subjects
         ]
-    return [*tasks, task("join")]
+    return [*tasks, task("join", parts=tuple(parts))]
 
 
 def _blocks(items: Sequence[Any], n: int) -> list[tuple[Any, ...]]:
     return [tuple(items[a : a + n]) for a in range(0, len(items), n)]
 
 
-def submit_evaluation(run: Run, executor: ExecutorConfig, config: EncodingConfig | None = None) -> EvaluationJobs:
+def submit_evaluation(
+    run: Run, executor: ExecutorConfig, config: EncodingConfig | None = None, parts: Sequence[str] = PARTS
+) -> EvaluationJobs:
     """Submit the evaluation of a run as jobs of Slurm, and return at once.
 
     Raises
@@ -164,7 +168,7 @@ def submit_evaluation(run: Run, executor: ExecutorConfig, config: EncodingConfig
             f"Run {run.id} is being evaluated by Slurm jobs {_short(before.all)}.",
             f"Wait for them, or end them: scancel {_short(before.all)}",
         )
-    tasks, folder = plan_tasks(run, config), run.path / "slurm"
+    tasks, folder = plan_tasks(run, config, parts), run.path / "slurm"
     submitted: dict[str, list[str]] = {}
     after: list[str] = []
     now = time.time()
@@ -237,7 +241,7 @@ def _records(run: Run, jobs: EvaluationJobs, word: str) -> dict[str, Any]:
             f"Slurm job {jobs.join}, which joins the evaluation, ended {ending}: {_log_end(run, jobs.join)}",
             f"Its log is in {run.path / 'slurm'}. Evaluate again: what the other jobs have made is used.",
         )
-    return records
+    return whole_records(run)
 
 
 def _log_end(run: Run, job: str) -> str:
