@@ -68,6 +68,16 @@ MODELS: dict[str, Words] = {
     ),
 }
 
+# what results are held against besides the controls, which are tuned
+REFERENCES: dict[str, Words] = {
+    "random_weights": Words(
+        "Untrained",
+        "the untrained model",
+        "The same architecture with random weights, trained on nothing: what the sound alone gives away to a probe of "
+        "so many dimensions. What pretraining and tuning taught lies above it.",
+    ),
+}
+
 
 def record_name(control: str) -> str:
     """Return the name that a control's model has in records: ``block-permuted`` is ``block_permuted``."""
@@ -80,8 +90,8 @@ CONTROL_MODELS: tuple[str, ...] = tuple(map(record_name, CONTROL_NAMES))
 def words_of(model: str) -> Words:
     """Return how to write of a model of a result; an unknown name is made readable."""
     key = record_name(model)
-    if key in MODELS:
-        return MODELS[key]
+    if key in MODELS or key in REFERENCES:
+        return MODELS.get(key) or REFERENCES[key]
     readable = key.replace("_", " ").strip() or "unnamed"
     return Words(readable.capitalize(), f"the {readable} model", "")
 

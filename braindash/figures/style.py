@@ -129,6 +129,14 @@ def wrap(text: str, width: int = 16) -> str:
     return "<br>".join(textwrap.wrap(text, width, break_long_words=False)) or text
 
 
+def plain(text: object, width: int | None = None) -> str:
+    """Return text on one line in which plotly sees no markup, cut to ``width`` characters."""
+    line = " ".join(str(text).split())
+    if width is not None and len(line) > width:
+        line = line[: width - 1].rstrip() + "…"
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def legend_height(titles: Iterable[str], width: int = 310) -> int:
     """Return the pixels that a horizontal legend takes on a page as narrow as a phone's.
 
