@@ -21,6 +21,11 @@ _LAZY = {
     "lag_curves": "lags",
     "loss_curves": "training",
     "part_bars": "parts",
+    "ProbeLine": "probes",
+    "probe_curves": "probes",
+    "probe_legend": "probes",
+    "probe_changes": "probes",
+    "confusion_map": "confusions",
     "SettingLine": "groups",
     "setting_lines": "groups",
     "group_curves": "groups",
@@ -45,8 +50,10 @@ __all__ = [
     "DepthRow",
     "FindingLine",
     "ModelStyle",
+    "ProbeLine",
     "SettingLine",
     "alt_text",
+    "confusion_map",
     "difference_curves",
     "figure_bytes",
     "flatmap",
@@ -59,6 +66,9 @@ __all__ = [
     "loss_curves",
     "model_style",
     "part_bars",
+    "probe_changes",
+    "probe_curves",
+    "probe_legend",
     "scatter",
     "setting_lines",
     "static_findings",
@@ -69,6 +79,7 @@ __all__ = [
 if TYPE_CHECKING:
     from braindash.figures.alt import alt_text
     from braindash.figures.brain import flatmap
+    from braindash.figures.confusions import confusion_map
     from braindash.figures.findings import FindingLine, static_findings
     from braindash.figures.groups import SettingLine, group_curves, setting_lines
     from braindash.figures.heatmap import layer_region_heatmap
@@ -77,6 +88,7 @@ if TYPE_CHECKING:
     from braindash.figures.lags import lag_curves
     from braindash.figures.layers import difference_curves, layer_curves
     from braindash.figures.parts import part_bars
+    from braindash.figures.probes import ProbeLine, probe_changes, probe_curves, probe_legend
     from braindash.figures.static import figure_bytes, static_layer_curves
     from braindash.figures.style import MODEL_STYLE, THEMES, ModelStyle, model_style
     from braindash.figures.targets import histogram, scatter

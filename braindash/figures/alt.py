@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from braindash.figures.hierarchy import DepthRow
+    from braindash.figures.probes import ProbeLine
 
 
 def alt_text(kind: str, **numbers: Any) -> str:
@@ -162,8 +163,36 @@ def _hierarchy(rows: Sequence[DepthRow], layers: Sequence[int], after: str, digi
     )
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+def _probe_curves(lines: Sequence[ProbeLine], layers: Sequence[int], title: str, y_label: str, chance: float) -> str:
+    at = []
+    for line in sorted(lines, key=lambda one: model_style(one.model).order):
+        if np.isfinite(line.score).any():
+            best = int(np.nanargmax(line.score))
+            at.append(f"{model_style(line.model).title.lower()} {line.score[best]:.3f} at layer {layers[best]}")
+    text = f"Line chart of {y_label} of the probe {title} over {_count(len(layers), 'layer')}. Largest: {', '.join(at)}"
+    return f"{text}; chance {chance:.3f}." if np.isfinite(chance) else f"{text}."
+
+
+def _probe_changes(delta: np.ndarray, layers: Sequence[int], tasks: Sequence[str], sure: np.ndarray, label: str) -> str:
+    n = f"{_count(len(tasks), 'task')} and {_count(len(layers), 'layer')}"
+    i, j = np.unravel_index(np.nanargmax(np.abs(delta)), delta.shape)
+    return (
+        f"Table of {label} for {n}; furthest from zero: {tasks[i]} at layer {layers[j]}, {delta[i, j]:+.3f}. "
+        f"{_count(int(sure.sum()), 'cell')} marked as different."
+    )
+
+
+def _confusion_map(shares: np.ndarray, names: Sequence[str], title: str, difference: bool) -> str:
+    if not np.isfinite(shares).any():
+        return f"{title}: a table of {_count(len(names), 'class', 'classes')} without a value."
+    i, j = np.unravel_index(np.nanargmax(np.abs(shares) if difference else shares), shares.shape)
+    value = f"{shares[i, j]:+.0f} percentage points" if difference else f"{shares[i, j]:.0f} %"
+    what = f"{title}: table of {_count(len(names), 'class', 'classes')}, true by predicted"
+    return f"{what}; {'furthest from zero' if difference else 'largest'}: {names[i]} read as {names[j]}, {value}."
+
+
+def _count(n: int, noun: str, plural: str | None = None) -> str:
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 _KINDS: dict[str, Callable[..., str]] = {
@@ -178,5 +207,8 @@ _KINDS: dict[str, Callable[..., str]] = {
     "part_bars": _parts,
     "setting_lines": _setting_lines,
     "group_curves": _group_curves,
+    "probe_curves": _probe_curves,
+    "probe_changes": _probe_changes,
+    "confusion_map": _confusion_map,
     "hierarchy_picture": _hierarchy,
 }

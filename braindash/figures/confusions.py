@@ -1,0 +1,97 @@
+"""Which class a probe reads as which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from braindash.errors import BraindashError
+from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_MOST_NUMBERS = 8  # classes; with more, numbers do not fit their cells
+_MOST_GAPS = 20  # classes; with more, lines between cells would hide them
+_FLAT = 6  # classes; with more, names under the table are turned
+
+
+def confusion_map(
+    shares: np.ndarray,
+    names: Sequence[str],
+    *,
+    title: str,
+    counts: Sequence[np.ndarray],
+    models: Sequence[str] = (),
+    limit: float | None = None,
+    theme: ThemeName = "light",
+) -> go.Figure:
+    """Draw which class is read as which: true classes down, predicted ones across, in % of each true class.
+
+    Parameters
+    ----------
+    shares : (n_classes, n_classes) float
+        Percent of a row; with ``limit``, a difference in percentage points.
+    names : sequence of str
+    title : str
+    counts : one or two of (n_classes, n_classes) int
+        What the shares are of, for the hover text: the model's, or those of the two compared.
+    models : sequence of str
+        What those are called.
+    limit : float, optional
+        Makes the scale one of differences, from -limit to limit.
+    """
+    import plotly.graph_objects as go
+
+    from braindash.cortex.colour import DIVERGING, SEQUENTIAL, plotly_scale
+    from braindash.figures.alt import alt_text
+
+    k = len(names)
+    if shares.shape != (k, k):
+        raise BraindashError(f"The table has shape {shares.shape}; there are {k} classes.", "Give one row a class.")
+    unit = "%" if limit is None else "percentage points"
+    totals = [np.asarray(c).sum(axis=1) for c in counts]
+    who = [f"{plain(m, 40)}: " for m in models] if len(counts) > 1 else [""]
+    shown = [plain(name, 18) for name in names]
+    told = [
+        [
+            f"true: <b>{plain(names[i], 60)}</b><br>read as: <b>{plain(names[j], 60)}</b>"
+            + "".join(f"<br>{w}{int(c[i][j]):,} of {int(t[i]):,}" for w, c, t in zip(who, counts, totals, strict=True))
+            for j in range(k)
+        ]
+        for i in range(k)
+    ]
+    numbers = k <= _MOST_NUMBERS
+    text = [["" if v != v else f"{v:{'+' if limit else ''}.0f}".replace("-", "−") for v in row] for row in shares]
+    heat = {
+        "type": "heatmap", "z": shares, "colorscale": plotly_scale(SEQUENTIAL if limit is None else DIVERGING),
+        "zmin": 0 if limit is None else -limit, "zmax": 100 if limit is None else limit,
+        "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "hovertext": told,
+        "hovertemplate": "%{hovertext}<br>%{z:.1f} " + unit + "<extra></extra>",
+        **({"text": text, "texttemplate": "%{text}", "textfont": {"size": 13}} if numbers else {}),
+        "colorbar": {"title": {"text": unit, "side": "right"}, "thickness": 12, "tickfont": {"size": 12}, "nticks": 6},
+    }  # fmt: skip
+    step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
+    turned = 0 if k <= _FLAT else -90
+    longest = max(map(len, shown), default=1)
+    below = 44 + (7 * longest if turned else 14)
+    alt = alt_text("confusion_map", shares=shares, names=list(names), title=title, difference=limit is not None)
+    layout = base_layout(theme, 48 + below + max(step * k, 130), margin={"l": 8, "r": 8, "t": 40, "b": below})
+    axis = {
+        "tickvals": list(range(k)),
+        "ticktext": shown,
+        "showgrid": False,
+        "zeroline": False,
+        "tickfont": {"size": 12},
+    }
+    layout |= {
+        "title": {"text": f"<b>{plain(title, 60)}</b>", "font": {"size": FONT_SIZE + 1}, "x": 0.0, "xref": "container",
+                  "y": 1.0, "yref": "container", "yanchor": "top", "pad": {"t": 6, "l": 2}},
+        "xaxis": {**axis, "title": {"text": "Read as", "standoff": 6}, "tickangle": turned, "range": [-0.5, k - 0.5]},
+        "yaxis": {**axis, "title": {"text": "True", "standoff": 8}, "range": [k - 0.5, -0.5], "automargin": True},
+        "dragmode": False,
+        "meta": {"alt": alt},
+    }  # fmt: skip
+    return go.Figure({"data": [heat], "layout": layout})
