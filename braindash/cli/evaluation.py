@@ -23,6 +23,10 @@ from braindash.cli.tuning import difference_table
 from braindash.errors import BraindashError
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
+SubjectsOption = Annotated[
+    str | None,
+    typer.Option("--subjects", metavar="A,B", help="Also these, on whom it was not tuned; as last time by default."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,6 +41,7 @@ def evaluate(
     parts: Annotated[
         str | None, typer.Option("--parts", metavar="A,B", help="Only these of encode, probe, rsa; all by default.")
     ] = None,
+    subjects: SubjectsOption = None,
     executor: ExecutorOption = None,
     partition: PartitionOption = None,
     time: TimeOption = None,
@@ -74,7 +79,7 @@ def evaluate(
             raise BraindashError(
                 "--executor slurm is for encoding; probes and RSA run here.", "Leave --executor out, or add encode."
             )
-        jobs = submit_evaluation(found, where, parts=chosen)
+        jobs = submit_evaluation(found, where, parts=chosen, further=comma_list(subjects))
         if detach:
             session.emit({"run": run, "jobs": list(jobs.all)}, f"{len(jobs.all)} Slurm jobs, the last is {jobs.join}.")
             return
@@ -82,11 +87,17 @@ def evaluate(
             records = wait_for_evaluation(found, jobs, bar.show)
     else:
         with Bar("Evaluating") as bar:
-            records = evaluate_whole(found, parts=chosen, progress=bar.show)
+            records = evaluate_whole(found, parts=chosen, subjects=comma_list(subjects), progress=bar.show)
     session.emit(records, *_summary(records))
 
 
-def encode(ctx: typer.Context, run: RunArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def encode(
+    ctx: typer.Context,
+    run: RunArgument,
+    subjects: SubjectsOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Encode every layer of a run's models and compare; the first part of evaluate."""
     from braindash.cli.progress import Bar
     from braindash.runs.evaluate import evaluate_run
@@ -94,7 +105,7 @@ def encode(ctx: typer.Context, run: RunArgument, home: HomeOption = None, as_jso
     session = Session(ctx, home, as_json)
     found = session.ended_run(run)
     with Bar("Encoding") as bar:
-        records = evaluate_run(found, progress=bar.show)
+        records = evaluate_run(found, subjects=comma_list(subjects), progress=bar.show)
     session.emit(records, *_summary(records))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import xarray as xr
 from statsmodels.stats.multitest import multipletests
 
 from braindash.comparing.bootstrap import Estimate, Moments, bootstrap_region_means
+from braindash.comparing.region_samples import RegionSamples
 
 REFERENCE, TUNED = "pretrained", "brain_tuned"
 ALL = "all"  # the mean over subjects
@@ -25,6 +26,8 @@ def region_rows(
     threshold: float,
     n_boot: int,
     seed: int,
+    pool: Collection[str] | None = None,
+    keep: RegionSamples | None = None,
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Score every region, layer, model and subject, and compare each model with the pretrained one.
 
@@ -38,6 +41,10 @@ def region_rows(
     threshold : float
         Targets with a noise ceiling below this are left out of normalised scores, and counted.
     n_boot, seed : int
+    pool : collection of str, optional
+        Subjects that make up the mean over subjects; all by default.
+    keep : RegionSamples, optional
+        Is given the resamples of the regions that it asks for.
 
     Returns
     -------
@@ -50,12 +57,16 @@ def region_rows(
     diff: list[Row] = []
     versus: list[Row] = []
     regions = list(dict.fromkeys(r for m in masks for r in m))
-    same_units = len({tuple(e["unit_story"].values.tolist()) for e in encoding}) == 1
+    pooled = [e for e in encoding if pool is None or e.attrs["subject"] in pool]
+    same_units = len({tuple(e["unit_story"].values.tolist()) for e in pooled}) == 1
     for layer in sorted({int(k) for e in encoding for k in e["layer"].values}):
         scored = [_Scored(e.sel(layer=layer), m, threshold, n_boot, seed) for e, m in zip(encoding, masks, strict=True)]
+        for s in scored:
+            if keep is not None:
+                keep.add(s.subject, layer, s.n_units, s.raw, s.norm)
         groups: list[tuple[str, list[_Scored]]] = [(s.subject, [s]) for s in scored]
-        if len(scored) > 1 and same_units:
-            groups.append((ALL, scored))
+        if len(pooled) > 1 and same_units:
+            groups.append((ALL, [s for s in scored if pool is None or s.subject in pool]))
         for who, group in groups:
             for region in regions:
                 members = [s for s in group if region in s.counts]

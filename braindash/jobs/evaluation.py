@@ -22,7 +22,7 @@ from braindash.errors import BraindashError, RunStateError
 from braindash.files import atomic_write
 from braindash.jobs import slurm
 from braindash.runs.cluster import GONE, job_book
-from braindash.runs.evaluate import Candidate, find_candidates
+from braindash.runs.evaluate import Candidate, evaluated_subjects, find_candidates
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.run import Run
 from braindash.runs.whole import PARTS, evaluate_whole, whole_records
@@ -65,6 +65,7 @@ class EvaluationTask:
     subject: str = ""
     stories: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
+    subjects: tuple[str, ...] = ()  # all that are evaluated
     parts: tuple[str, ...] = PARTS  # of the whole evaluation: the join does those that are not encoding as well
 
     def checkpoint(self) -> DelayedSubmission:
@@ -89,7 +90,7 @@ class EvaluationTask:
 
         run, settings = Run(Path(self.path)), EncodingConfig.model_validate_json(self.settings)
         if self.step == "join":
-            evaluate_whole(run, parts=self.parts, config=settings, candidates=self.candidates)
+            evaluate_whole(run, parts=self.parts, config=settings, candidates=self.candidates, subjects=self.subjects)
             return
         study, store = open_study(run.config.study, run.home), FeatureStore(run.home)
         ref = next(c.ref for c in self.candidates if c.name == self.model)
@@ -98,9 +99,8 @@ class EvaluationTask:
         if self.step == "features":
             from braindash.runs.encoding import first_listeners
 
-            subjects = tuple(run.config.subjects or study.subjects)
             for story in self.stories:
-                for subject in first_listeners(study, subjects, story):
+                for subject in first_listeners(study, self.subjects, story):
                     store.get(model, study, story, subject, settings.window, layers=settings.layers)
             return
         part = settings.model_copy(update={"layers": self.layers})
@@ -108,7 +108,12 @@ class EvaluationTask:
         fit_part(store, models, study, self.subject, part, subject_fits(run.home, models, study, self.subject, part))
 
 
-def plan_tasks(run: Run, config: EncodingConfig | None = None, parts: Sequence[str] = PARTS) -> list[EvaluationTask]:
+def plan_tasks(
+    run: Run,
+    config: EncodingConfig | None = None,
+    parts: Sequence[str] = PARTS,
+    further: Sequence[str] | None = None,
+) -> list[EvaluationTask]:
     """Return the tasks of an evaluation, in the order of their steps; loads no weights and no responses.
 
     Raises
@@ -122,14 +127,15 @@ def plan_tasks(run: Run, config: EncodingConfig | None = None, parts: Sequence[s
 
     settings = config or run.config.encoding
     study = open_study(run.config.study, run.home)
-    subjects = tuple(run.config.subjects or study.subjects)
+    subjects = evaluated_subjects(run, study, further)
     candidates = tuple(find_candidates(run, run.home))
     refuse_leaks(study, [c.ref for c in candidates], run.home)
     for subject in subjects:
         fitted_stories(study, subject)
 
     def task(step: Literal["features", "fits", "join"], **what: Any) -> EvaluationTask:
-        return EvaluationTask(str(run.path.absolute()), candidates, settings.model_dump_json(), step, **what)
+        where, how = str(run.path.absolute()), settings.model_dump_json()
+        return EvaluationTask(where, candidates, how, step, subjects=subjects, **what)
 
     stories = tuple(study.stories)
     n_jobs = max(1, round(sum(s.duration for s in study.stories.values()) / STORY_SECONDS))
@@ -151,7 +157,11 @@ def _blocks(items: Sequence[Any], n: int) -> list[tuple[Any, ...]]:
 
 
 def submit_evaluation(
-    run: Run, executor: ExecutorConfig, config: EncodingConfig | None = None, parts: Sequence[str] = PARTS
+    run: Run,
+    executor: ExecutorConfig,
+    config: EncodingConfig | None = None,
+    parts: Sequence[str] = PARTS,
+    further: Sequence[str] | None = None,
 ) -> EvaluationJobs:
     """Submit the evaluation of a run as jobs of Slurm, and return at once.
 
@@ -168,7 +178,7 @@ def submit_evaluation(
             f"Run {run.id} is being evaluated by Slurm jobs {_short(before.all)}.",
             f"Wait for them, or end them: scancel {_short(before.all)}",
         )
-    tasks, folder = plan_tasks(run, config, parts), run.path / "slurm"
+    tasks, folder = plan_tasks(run, config, parts, further), run.path / "slurm"
     submitted: dict[str, list[str]] = {}
     after: list[str] = []
     now = time.time()

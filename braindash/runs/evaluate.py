@@ -6,6 +6,7 @@ validation stories, scored on the test stories, which nothing before has seen.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -51,6 +52,7 @@ def evaluate_run(
     *,
     config: EncodingConfig | None = None,
     candidates: Sequence[Candidate] | None = None,
+    subjects: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Encode the test stories with every model of a run and write the results into its folder.
@@ -66,6 +68,9 @@ def evaluate_run(
         Overrides the run's own ``encoding`` section.
     candidates : sequence of Candidate, optional
         The models; those that `find_candidates` finds now if not given.
+    subjects : sequence of str, optional
+        Evaluated besides those tuned on; by default those that an earlier evaluation had. The mean
+        over subjects ("all") and the summary leave them out.
     progress : callable, optional
         ``progress(fraction, what)``.
 
@@ -83,6 +88,7 @@ def evaluate_run(
     """
     from braindash.comparing.across import group_rows
     from braindash.comparing.differences import peak_layers, region_rows
+    from braindash.comparing.region_samples import RegionSamples
     from braindash.comparing.summary import summarise
     from braindash.encoding.regions import region_title
     from braindash.features.lags import for_signal
@@ -95,7 +101,8 @@ def evaluate_run(
     settings = config or tuning.encoding
     home = run.home
     study = open_study(tuning.study, home)
-    subjects = tuple(tuning.subjects or study.subjects)
+    tuned_on = tuple(tuning.subjects or study.subjects)
+    subjects = evaluated_subjects(run, study, subjects)
     candidates = list(candidates or find_candidates(run, home))
     refuse_leaks(study, [c.ref for c in candidates], home)
 
@@ -133,10 +140,17 @@ def evaluate_run(
         datasets.append(data)
         masks.append(choose_regions(targets))
     tell(0.94, "Comparing the models")
+    samples = RegionSamples(dict.fromkeys(r for m in masks for r in m))
     rows, differences, against = region_rows(
-        datasets, masks, threshold=settings.ceiling_threshold, n_boot=settings.n_boot, seed=settings.seed
+        datasets,
+        masks,
+        threshold=settings.ceiling_threshold,
+        n_boot=settings.n_boot,
+        seed=settings.seed,
+        pool=tuned_on,
+        keep=samples,
     )
-    group, group_note = group_rows(rows, differences)
+    group, group_note = group_rows(*([r for r in table if r["subject"] in tuned_on] for table in (rows, differences)))
     titles = {r["roi"]: region_title(r["roi"]) for r in rows}
     if all(study.cortex(subject) is None for subject in subjects):
         titles["cortex"] = "All targets"
@@ -148,6 +162,7 @@ def evaluate_run(
         "study": study.id,
         "study_title": study.title,
         "subjects": list(subjects),
+        "tuned_on": list(tuned_on),
         "model": tuning.model,
         "models": [c.name for c in candidates],
         "controls": describe_controls(candidates),
@@ -167,6 +182,7 @@ def evaluate_run(
             *study.caveats,
             *seen_caveats([c.ref for c in candidates], home),
             *_caveats(tuning, settings, study, datasets[0]),
+            *further_subjects(subjects, tuned_on),
         ],
         "provenance": {
             "evaluation": for_signal(settings, study.signal, study.tr).model_dump(mode="json"),
@@ -179,7 +195,7 @@ def evaluate_run(
         },
     }
     tell(0.98, "Writing the results")
-    write_results(run.path, {"encoding": join_subjects(datasets)}, records)
+    write_results(run.path, {"encoding": join_subjects(datasets), "regions": samples.dataset()}, records)
     tell(0.99, "Preparing the maps")
     prepare_maps(study, subjects, home)
     tell(1.0, "Evaluated")
@@ -188,6 +204,27 @@ def evaluate_run(
     written = read_records(run.path)
     assert written is not None
     return written
+
+
+def evaluated_subjects(run: Run, study: Study, further: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the subjects that a run is evaluated on: those tuned on, then ``further`` ones.
+
+    Without ``further``, those that an earlier evaluation had stay.
+    """
+    tuned_on = tuple(run.config.subjects or study.subjects)
+    if further is None:
+        with contextlib.suppress(BraindashError):  # records that cannot be read are written anew
+            further = [s for s in (run.records() or {}).get("subjects", ()) if s in study.subjects]
+    return tuple(dict.fromkeys([*tuned_on, *(study.check_subject(s) for s in further or ())]))
+
+
+def further_subjects(subjects: Sequence[str], tuned_on: Sequence[str]) -> list[str]:
+    """Return the sentence that says on whom the model was not tuned, if there is anyone."""
+    others = [s for s in subjects if s not in tuned_on]
+    if not others:
+        return []
+    was = "was" if len(others) == 1 else "were"
+    return [f"{', '.join(others)} {was} not tuned on, and the mean over subjects leaves them out."]
 
 
 def find_candidates(run: Run, home: Home) -> list[Candidate]:

@@ -32,6 +32,7 @@ def evaluate_whole(
     parts: Sequence[str] = PARTS,
     config: EncodingConfig | None = None,
     candidates: Sequence[Candidate] | None = None,
+    subjects: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Do the parts of a run's evaluation and return everything that is known of it.
@@ -41,7 +42,7 @@ def evaluate_whole(
     run : Run
         Tuned, with a ``model/``.
     parts : sequence of "encode", "probe", "rsa"
-    config, candidates : optional
+    config, candidates, subjects : optional
         As for `braindash.runs.evaluate.evaluate_run`.
     progress : callable, optional
         ``progress(fraction, what)``.
@@ -71,7 +72,7 @@ def evaluate_whole(
             tell((before + SECONDS[part] * fraction) / total, what)
 
         try:
-            _do(part, run, config, candidates, step)
+            _do(part, run, config, candidates, subjects, step)
         except LeakageError:
             raise
         except BraindashError as error:
@@ -89,10 +90,11 @@ def _do(
     run: Run,
     config: EncodingConfig | None,
     candidates: Sequence[Candidate] | None,
+    subjects: Sequence[str] | None,
     step: Progress,
 ) -> None:
     if part == "encode":
-        evaluate_run(run, config=config, candidates=candidates, progress=step)
+        evaluate_run(run, config=config, candidates=candidates, subjects=subjects, progress=step)
     elif part == "probe":
         from braindash.runs.probing import probe_run
 
