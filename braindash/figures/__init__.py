@@ -35,6 +35,12 @@ _LAZY = {
     "static_layer_curves": "static",
     "figure_bytes": "static",
     "flatmap": "brain",
+    "similarity_map": "rsa",
+    "similarity_curves": "rsa",
+    "rdm": "rdms",
+    "cka_map": "geometry",
+    "moved_curves": "geometry",
+    "mds_plane": "geometry",
     "Depth": "hierarchy",
     "DepthRow": "hierarchy",
     "hierarchy_picture": "hierarchy",
@@ -53,6 +59,7 @@ __all__ = [
     "ProbeLine",
     "SettingLine",
     "alt_text",
+    "cka_map",
     "confusion_map",
     "difference_curves",
     "figure_bytes",
@@ -64,13 +71,18 @@ __all__ = [
     "layer_curves",
     "layer_region_heatmap",
     "loss_curves",
+    "mds_plane",
     "model_style",
+    "moved_curves",
     "part_bars",
     "probe_changes",
     "probe_curves",
     "probe_legend",
+    "rdm",
     "scatter",
     "setting_lines",
+    "similarity_curves",
+    "similarity_map",
     "static_findings",
     "static_hierarchy",
     "static_layer_curves",
@@ -81,6 +93,7 @@ if TYPE_CHECKING:
     from braindash.figures.brain import flatmap
     from braindash.figures.confusions import confusion_map
     from braindash.figures.findings import FindingLine, static_findings
+    from braindash.figures.geometry import cka_map, mds_plane, moved_curves
     from braindash.figures.groups import SettingLine, group_curves, setting_lines
     from braindash.figures.heatmap import layer_region_heatmap
     from braindash.figures.hierarchy import Depth, DepthRow, hierarchy_picture
@@ -89,6 +102,8 @@ if TYPE_CHECKING:
     from braindash.figures.layers import difference_curves, layer_curves
     from braindash.figures.parts import part_bars
     from braindash.figures.probes import ProbeLine, probe_changes, probe_curves, probe_legend
+    from braindash.figures.rdms import rdm
+    from braindash.figures.rsa import similarity_curves, similarity_map
     from braindash.figures.static import figure_bytes, static_layer_curves
     from braindash.figures.style import MODEL_STYLE, THEMES, ModelStyle, model_style
     from braindash.figures.targets import histogram, scatter
