@@ -3,9 +3,9 @@
     python benchmarks/encoding.py [--size small|5k|20k|80k] [--threads N] [--only NAME …] [--json]
 
 One process, methods interleaved over rounds, the same folds, penalties and float32 inputs.
-Beyond the small size a peer is timed on 1 and on 3 folds and the rest is scaled up, because
-its folds cost the same: t(1 fold) + (folds − 1) · (t(3 folds) − t(1 fold)) / 2. Every method
-first runs on a tiny problem, so that imports are not timed.
+Beyond the small size a peer runs on 3 folds, and the others are counted at the time between the
+starts of these, because its folds cost the same: t(3 folds) + (folds − 3) · mean time of a fold.
+Every method first runs on a tiny problem, so that imports are not timed.
 "ridge_utils' scheme" is one singular value decomposition a fold, every penalty from it,
 in float64, as that package does for its bootstraps.
 """
@@ -40,6 +40,8 @@ SIZES = {
 }
 ALPHAS = np.logspace(0.5, 5, 10)
 Stories = list[np.ndarray]
+Begun = Callable[[], None]  # called when a fold begins
+TIMED_FOLDS = 3
 
 
 def make(n: int, p: int, v: int, n_stories: int) -> tuple[Stories, Stories]:
@@ -61,24 +63,30 @@ def make(n: int, p: int, v: int, n_stories: int) -> tuple[Stories, Stories]:
     return X, Y
 
 
-def ours(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarray:
+def ours(X: Stories, Y: Stories, folds: int, threads: int, begun: Begun) -> np.ndarray:
     model = StoryRidgeCV(ALPHAS, device="cpu", n_threads=threads).fit(X, Y)
     return model.cv_scores_
 
 
-def screened(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarray:
+def screened(X: Stories, Y: Stories, folds: int, threads: int, begun: Begun) -> np.ndarray:
     model = StoryRidgeCV(ALPHAS, device="cpu", n_threads=threads, search="screened").fit(X, Y)
     return model.cv_scores_
 
 
-def himalaya_cv(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarray:
+def himalaya_cv(X: Stories, Y: Stories, folds: int, threads: int, begun: Begun) -> np.ndarray:
     from himalaya.ridge import RidgeCV
     from himalaya.scoring import correlation_score
     from sklearn.model_selection import PredefinedSplit
 
+    class Stories(PredefinedSplit):  # type: ignore[misc]
+        def split(self, *data: Any, **more: Any) -> Iterator[Any]:
+            for fold in super().split(*data, **more):
+                begun()
+                yield fold
+
     lengths = [len(x) for x in X]
     held = np.repeat([i if i < folds else -1 for i in range(len(X))], lengths)
-    model = RidgeCV(alphas=ALPHAS, cv=PredefinedSplit(held), solver_params={"score_func": correlation_score})
+    model = RidgeCV(alphas=ALPHAS, cv=Stories(held), solver_params={"score_func": correlation_score})
     model.fit(np.concatenate(X), np.concatenate(Y))
     return np.asarray(model.cv_scores_)
 
@@ -88,10 +96,11 @@ def correlate(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return (y * p).sum(0) / np.sqrt((y * y).sum(0) * (p * p).sum(0))
 
 
-def svd_folds(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarray:
+def svd_folds(X: Stories, Y: Stories, folds: int, threads: int, begun: Begun) -> np.ndarray:
     X, Y = [x.astype(np.float64) for x in X], [y.astype(np.float64) for y in Y]
     scores = np.zeros((len(ALPHAS), Y[0].shape[1]))
     for s in range(folds):
+        begun()
         rest = [i for i in range(len(X)) if i != s]
         U, S, Vt = np.linalg.svd(np.concatenate([X[i] for i in rest]), full_matrices=False)
         UY = U.T @ np.concatenate([Y[i] for i in rest])
@@ -101,11 +110,12 @@ def svd_folds(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarray:
     return scores
 
 
-def sklearn_folds(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarray:
+def sklearn_folds(X: Stories, Y: Stories, folds: int, threads: int, begun: Begun) -> np.ndarray:
     from sklearn.linear_model import Ridge
 
     scores = np.zeros((len(ALPHAS), Y[0].shape[1]))
     for s in range(folds):
+        begun()
         x, y = (np.concatenate([a[i] for i in range(len(a)) if i != s]) for a in (X, Y))
         for j, alpha in enumerate(ALPHAS):
             model = Ridge(alpha=alpha, fit_intercept=False, solver="cholesky").fit(x, y)
@@ -113,7 +123,7 @@ def sklearn_folds(X: Stories, Y: Stories, folds: int, threads: int) -> np.ndarra
     return scores
 
 
-METHODS: dict[str, Callable[[Stories, Stories, int, int], np.ndarray]] = {
+METHODS: dict[str, Callable[[Stories, Stories, int, int, Begun], np.ndarray]] = {
     "braindash": ours,
     "braindash screened": screened,
     "himalaya": himalaya_cv,
@@ -205,23 +215,28 @@ def main() -> None:
     with threadpool_limits(limits=args.threads):
         tiny = make(90, 20, 8, 3)
         for name in args.only:
-            METHODS[name](*tiny, 3, args.threads)
+            METHODS[name](*tiny, 3, args.threads, lambda: None)
+        with contextlib.suppress(ImportError):  # what is loaded later does not know of the limit
+            import torch
+
+            torch.set_num_threads(args.threads)
         peak = gemm_speed()
         for _ in range(rounds):
             for name in args.only:
                 method = METHODS[name]
 
-                def run(folds: int, method: Any = method) -> tuple[float, float, Any]:
-                    return timed(lambda: method(X, Y, folds, args.threads))
+                whole = small or name.startswith("braindash")
+                starts: list[float] = []
 
-                if small or name.startswith("braindash"):
-                    t, gb, made = run(n_stories)
-                    if name.startswith("braindash"):
-                        found[name] = made
-                else:
-                    one, gb, _ = run(1)
-                    three, gb_three, _ = run(3)
-                    gb, t = max(gb, gb_three), one + (n_stories - 1) * (three - one) / 2
+                def run(method: Any = method, folds: int = n_stories if whole else TIMED_FOLDS,
+                        starts: list[float] = starts) -> Any:  # fmt: skip
+                    return method(X, Y, folds, args.threads, lambda: starts.append(time.perf_counter()))
+
+                t, gb, made = timed(run)
+                if name.startswith("braindash"):
+                    found[name] = made
+                elif not whole:
+                    t += (n_stories - TIMED_FOLDS) * float(np.diff(starts).mean())
                 seconds[name].append(t)
                 print(f"{name}: {t:.1f} s, {gb:.2f} GB", file=sys.stderr, flush=True)
                 memory[name] = max(memory[name], gb)

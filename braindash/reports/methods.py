@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from braindash.reports.analyses import geometry, probes
 from braindash.reports.phrases import layers, listed, plural, resampled, stories, window
 from braindash.reports.references import REFERENCES
 from braindash.reports.tuning import tuning
@@ -92,7 +93,7 @@ def _marked(run: Described) -> str:
         parts += [_tests(done, records, signal)]
     else:
         parts.append("The run has not been evaluated: there is nothing to say of encoding models.")
-    parts.append(_software(run.id, provenance))
+    parts += [probes(run.model_dir.parent), geometry(run.model_dir.parent), _software(run.id, provenance)]
     return "\n\n".join(p for p in parts if p)
 
 

@@ -121,4 +121,32 @@ REFERENCES: dict[str, Reference] = {
         "Glasser et al., 2016", "Glasser, Matthew F. and others",
         "A multi-modal parcellation of human cerebral cortex", "Nature", "536", "171--178", "2016",
     ),
+    "alain2016understanding": Reference(
+        "Alain & Bengio, 2016", "misc",
+        {"author": "Alain, Guillaume and Bengio, Yoshua",
+         "title": "Understanding intermediate layers using linear classifier probes", "year": "2016",
+         "note": "arXiv:1610.01644"},
+    ),
+    "hewitt2019designing": Reference(
+        "Hewitt & Liang, 2019", "inproceedings",
+        {"author": "Hewitt, John and Liang, Percy", "title": "Designing and interpreting probes with control tasks",
+         "booktitle": "Proceedings of EMNLP-IJCNLP", "pages": "2733--2743", "year": "2019"},
+    ),
+    "kriegeskorte2008representational": _article(
+        "Kriegeskorte et al., 2008", "Kriegeskorte, Nikolaus and Mur, Marieke and Bandettini, Peter A.",
+        "Representational similarity analysis -- connecting the branches of systems neuroscience",
+        "Frontiers in Systems Neuroscience", "2", "4", "2008",
+    ),
+    "nili2014toolbox": _article(
+        "Nili et al., 2014",
+        "Nili, Hamed and Wingfield, Cai and Walther, Alexander and Su, Li and Marslen-Wilson, William and "
+        "Kriegeskorte, Nikolaus",
+        "A toolbox for representational similarity analysis", "PLoS Computational Biology", "10", "e1003553", "2014",
+    ),
+    "kornblith2019similarity": _conference(
+        "Kornblith et al., 2019",
+        "Kornblith, Simon and Norouzi, Mohammad and Lee, Honglak and Hinton, Geoffrey",
+        "Similarity of neural network representations revisited",
+        "International Conference on Machine Learning", "2019", "1905.00414",
+    ),
 }  # fmt: skip
