@@ -24,6 +24,7 @@ def confusion_map(
     *,
     title: str,
     counts: Sequence[np.ndarray],
+    drawn: Sequence[int] | np.ndarray | None = None,
     models: Sequence[str] = (),
     limit: float | None = None,
     theme: ThemeName = "light",
@@ -36,8 +37,10 @@ def confusion_map(
         Percent of a row; with ``limit``, a difference in percentage points.
     names : sequence of str
     title : str
-    counts : one or two of (n_classes, n_classes) int
+    counts : one or two square int arrays
         What the shares are of, for the hover text: the model's, or those of the two compared.
+    drawn : (n_classes,) int, optional
+        Where the classes stand in ``counts``, where those hold more of them.
     models : sequence of str
         What those are called.
     limit : float, optional
@@ -52,13 +55,17 @@ def confusion_map(
     if shares.shape != (k, k):
         raise BraindashError(f"The table has shape {shares.shape}; there are {k} classes.", "Give one row a class.")
     unit = "%" if limit is None else "percentage points"
+    at = np.arange(k) if drawn is None else np.asarray(drawn)
     totals = [np.asarray(c).sum(axis=1) for c in counts]
     who = [f"{plain(m, 40)}: " for m in models] if len(counts) > 1 else [""]
     shown = [plain(name, 18) for name in names]
     told = [
         [
             f"true: <b>{plain(names[i], 60)}</b><br>read as: <b>{plain(names[j], 60)}</b>"
-            + "".join(f"<br>{w}{int(c[i][j]):,} of {int(t[i]):,}" for w, c, t in zip(who, counts, totals, strict=True))
+            + "".join(
+                f"<br>{w}{int(c[at[i]][at[j]]):,} of {int(t[at[i]]):,}"
+                for w, c, t in zip(who, counts, totals, strict=True)
+            )
             for j in range(k)
         ]
         for i in range(k)

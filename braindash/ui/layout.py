@@ -24,12 +24,14 @@ class PageEntry:
 
 OVERVIEW = PageEntry("pages/results/overview.py", "Overview", ":material/summarize:", "home", default=True)
 ENCODING = PageEntry("pages/results/encoding.py", "Encoding", ":material/neurology:", "encoding")
+PROBES = PageEntry("pages/results/probes.py", "Probes", ":material/colorize:", "probes")
+RSA = PageEntry("pages/results/rsa.py", "RSA", ":material/grid_on:", "rsa")
 STUDY = PageEntry("pages/results/study.py", "Study", ":material/menu_book:", "study")
 TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
-    "Results": (OVERVIEW, ENCODING, STUDY),
+    "Results": (OVERVIEW, ENCODING, PROBES, RSA, STUDY),
     "Experiments": (TUNE, RUNS),
 }
 

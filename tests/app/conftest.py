@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "overview": "pages/results/overview.py",
     "encoding": "pages/results/encoding.py",
+    "probes": "pages/results/probes.py",
     "study": "pages/results/study.py",
     "tune": "pages/experiments/tune.py",
     "runs": "pages/experiments/runs.py",

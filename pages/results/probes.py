@@ -1,0 +1,36 @@
+"""What the layers know, from sound to meaning, before and after tuning: linear probes."""
+
+import streamlit as st
+
+from braindash.errors import BraindashError
+from braindash.ui import links, names, notices, probe_details, probes_readers, probes_view, readers
+
+st.title("Probes")
+place = readers.home().runs
+rows = readers.run_rows()
+probed = {row.id for row in rows if probes_readers.has_probing(place / row.id)}
+offered = {row.id: row for row in rows if row.id in probed or row.has_results or row.state == "done"}
+if not offered:
+    notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in rows))
+    st.stop()
+
+first = next((run_id for run_id in offered if run_id in probed), None)
+run_id = links.select("run", "Run", list(offered), default=first, names=lambda r: names.run(offered[r]), always=True)
+run = readers.store().get(run_id)
+try:
+    probing = probes_readers.probing(run)
+except BraindashError as error:
+    notices.mistake(error)
+    st.stop()
+if probing is None:
+    probes_view.not_probed(run_id)
+    st.stop()
+
+probes_view.head(offered[run_id], probing)
+notices.caveats(probing.caveats)
+choice = probes_view.choose(probing)
+probes_view.curves(probing, choice)
+probes_view.changes(probing, choice)
+probe_details.section(run, probing, choice)
+probes_view.explained(probing)
+probes_view.download(probing)
