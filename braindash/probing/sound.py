@@ -49,7 +49,7 @@ def keeping_audio(corpus: Corpus, most: int = KEPT_AUDIO) -> Corpus:
 
 
 def acoustic_examples(
-    corpus: Corpus, limits: Limits, measure: Measure, names: tuple[str, ...], *, without: str = "", spare: int = 1
+    corpus: Corpus, limits: Limits, measure: Measure, names: tuple[str, ...], *, without: str = "", spare: int = 2
 ) -> Examples:
     """Return the values of a measure at spans of 40 ms, taken evenly from the whole corpus.
 

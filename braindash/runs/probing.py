@@ -286,8 +286,9 @@ def _probe(
     seed: int,
 ) -> Probed:
     from braindash.probing.probe import probe
+    from braindash.probing.tasks import example_groups
 
-    groups = np.array([corpus.recordings[r].group for r in examples.recording])
+    groups = example_groups(corpus, task, examples)
     scored = np.array([corpus.recordings[r].scored for r in examples.recording])
     units, _ = choose_units(corpus, examples)
     return probe(
