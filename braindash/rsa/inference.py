@@ -7,17 +7,21 @@ bootstrap samples move or draw blocks of neighbours, never over the border of tw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from braindash.errors import BraindashError
+from braindash.rsa.kendall import tau_a
 from braindash.rsa.patterns import Patterns
-from braindash.rsa.similarity import centred_ranks, check_method, pairs_kept
+from braindash.rsa.similarity import CENTRED, WHITENED, centred_ranks, check_method, pairs_kept
+from braindash.rsa.whitening import near_pairs, row_shares
 
 FEWEST_BLOCKS = 8  # 8! orders: enough for a p value of .001
 MOST_CONDITIONS = 4_000  # whole RDMs are held: 64 MB each
-MATRIX_METHODS = ("spearman", "correlation", "cosine")
+MOST_KENDALL_TESTS = 150  # conditions: every order and sample is sorted anew
 
 
 def block_permutations(
@@ -76,7 +80,7 @@ def mantel(
     ----------
     first, second : sequences of Patterns over the same conditions
     orders : (n_permutations, n) from `block_permutations`
-    method : "spearman", "correlation" or "cosine"
+    method : one of `braindash.rsa.METHODS`
     exclude, groups : as in `braindash.rsa.similarity.similarities`
         Pairs left out count as neither alike nor unlike, wherever a reordering puts them.
 
@@ -88,32 +92,58 @@ def mantel(
     Raises
     ------
     BraindashError
-        For more than 4,000 conditions, or a method without a matrix form.
+        For more than 4,000 conditions, or 150 with "kendall".
 
     References
     ----------
     Mantel (1967), Cancer Research 27:209-220; Phipson & Smyth (2010), Statistical Applications in
     Genetics and Molecular Biology 9(1).
     """
-    A, _ = _matrices(first, method, exclude, groups)
+    A, keep = _matrices(first, method, exclude, groups)
     B, _ = _matrices(second, method, exclude, groups)
     swapped = len(A) > len(B)
     moved, fixed = (B, A) if swapped else (A, B)
     n = moved.shape[1]
-    upper = np.triu_indices(n, 1)
-    still = np.stack([f[upper] for f in fixed]).astype(np.float32)
-    size = np.outer(np.linalg.norm(np.stack([m[upper] for m in moved]), axis=1), np.linalg.norm(still, axis=1))
+    if method == "kendall":
+        upper = np.triu(keep, 1) > 0
+        still = [f[upper] for f in fixed]
 
-    def against(order: np.ndarray) -> np.ndarray:
-        reordered = np.stack([m[np.ix_(order, order)][upper] for m in moved])
-        return np.asarray(reordered @ still.T, dtype=np.float64) / size
+        def against(order: np.ndarray) -> np.ndarray:
+            return np.array([[tau_a(m[np.ix_(order, order)][upper], f) for f in still] for m in moved])
+
+    else:
+        weighed, size = _weighed(moved, fixed, method, keep, near_pairs(n, exclude, groups))
+        flat = weighed.reshape(len(fixed), -1).T
+
+        def against(order: np.ndarray) -> np.ndarray:
+            reordered = np.stack([np.take(m[order], order, axis=1).ravel() for m in moved])
+            return np.asarray(reordered @ flat, dtype=np.float64) / size
 
     observed = against(np.arange(n))
     above = np.zeros_like(observed)
     for order in orders:
-        above += against(order) >= observed - 1e-9
+        above += against(order) >= observed - 1e-6  # products are float32
     p = (1 + above) / (1 + len(orders))
     return (observed.T, p.T) if swapped else (observed, p)
+
+
+def _weighed(
+    moved: np.ndarray, fixed: np.ndarray, method: str, keep: np.ndarray, near: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the moved RDMs are multiplied with, and what the products are divided by."""
+
+    def dual(side: np.ndarray) -> np.ndarray:
+        if method not in WHITENED:
+            return side
+        rows = side.sum(axis=2, dtype=np.float64)
+        c = row_shares(rows, np.ones(rows.shape[1]), near).astype(np.float32)
+        return np.asarray(side - (c[:, :, None] + c[:, None]) * keep)
+
+    def norm(side: np.ndarray, weighed: np.ndarray) -> np.ndarray:
+        return np.sqrt([np.vdot(x, w) for x, w in zip(side.astype(np.float64), weighed, strict=True)])
+
+    weighed = dual(fixed)
+    return weighed, np.outer(norm(moved, dual(moved)), norm(fixed, weighed))
 
 
 def condition_bootstrap(
@@ -136,6 +166,11 @@ def condition_bootstrap(
     -------
     (n_boot, len(first), len(second)) float64
 
+    Raises
+    ------
+    BraindashError
+        For fewer than 8 blocks, more than 4,000 conditions, or 150 with "kendall".
+
     References
     ----------
     Schütt, Kipnis, Diedrichsen & Kriegeskorte (2023), eLife 12:e82566.
@@ -143,17 +178,57 @@ def condition_bootstrap(
     A, keep = _matrices(first, method, exclude, groups)
     B, _ = _matrices(second, method, exclude, groups)
     W = draw_counts(A.shape[1], n_boot, block, groups, seed)
+    if method == "kendall":
+        return _tau_of_draws(A, B, W, keep)
+    near = near_pairs(A.shape[1], exclude, groups)
     total = _form(W, keep)
-    sums_a, sums_b = (np.stack([_form(W, m) for m in side]) for side in (A, B))
-    squares_a, squares_b = (np.stack([_form(W, m * m) for m in side]) for side in (A, B))
-    if method == "cosine":
-        sums_a, sums_b = np.zeros_like(sums_a), np.zeros_like(sums_b)
-    var_a, var_b = squares_a - sums_a**2 / total, squares_b - sums_b**2 / total
+    compared = (W @ keep).astype(np.float64)
+    sides = [[_Drawn.of(W, m, total, compared, method, near) for m in side] for side in (A, B)]
     out = np.empty((n_boot, len(A), len(B)))
-    for i, a in enumerate(A):
-        for j, b in enumerate(B):
-            covariance = _form(W, a * b) - sums_a[i] * sums_b[j] / total
-            out[:, i, j] = covariance / np.sqrt(var_a[i] * var_b[j])
+    for i, (a, x) in enumerate(zip(A, sides[0], strict=True)):
+        for j, (b, y) in enumerate(zip(B, sides[1], strict=True)):
+            product = _form(W, a * b) - total * x.mean * y.mean - x.with_shares(y)
+            out[:, i, j] = product / np.sqrt(x.power * y.power)
+    return out
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One RDM over every draw of conditions: its mean, weighted row sums, their shares, and its own product."""
+
+    mean: np.ndarray
+    rows: np.ndarray | None
+    shares: np.ndarray | None
+    power: np.ndarray
+
+    @classmethod
+    def of(
+        cls, W: np.ndarray, M: np.ndarray, total: np.ndarray, compared: np.ndarray, method: str, near: Any
+    ) -> _Drawn:
+        sums = np.asarray(W @ M, dtype=np.float64)
+        means = method == "spearman" or method in CENTRED
+        mean = np.vecdot(sums, W) / total if means else np.zeros(len(W))
+        power = _form(W, M * M) - total * mean**2
+        if method not in WHITENED:
+            return cls(mean, None, None, power)
+        rows = sums - mean[:, None] * compared
+        shares = row_shares(rows, W, near)
+        return cls(mean, W * rows, shares, power - 2 * np.vecdot(W * rows, shares))
+
+    def with_shares(self, other: _Drawn) -> np.ndarray | float:
+        if self.rows is None or other.shares is None:
+            return 0.0
+        return 2 * np.vecdot(self.rows, other.shares)  # every pair is in the form twice
+
+
+def _tau_of_draws(A: np.ndarray, B: np.ndarray, W: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    out = np.empty((len(W), len(A), len(B)))
+    for k, row in enumerate(W):
+        drawn = np.repeat(np.arange(len(row)), row.astype(int))
+        at = np.ix_(drawn, drawn)
+        upper = np.triu(keep[at], 1) > 0
+        a, b = ([m[at][upper] for m in side] for side in (A, B))
+        out[k] = [[tau_a(x, y) for y in b] for x in a]
     return out
 
 
@@ -174,80 +249,39 @@ def draw_counts(n: int, n_boot: int, block: int, groups: np.ndarray | None, seed
     return drawn[:, member]
 
 
-def noise_ceiling(rdms: np.ndarray, method: str = "spearman") -> tuple[float, float]:
-    """Return how alike to the subjects' RDMs any model could be: (lower, upper).
-
-    Upper: the mean similarity of each subject's RDM with the mean of all; lower: with the mean of
-    the others. RDMs are normalised (ranks, z-scores, or length, by the method) before they are averaged.
-
-    Parameters
-    ----------
-    rdms : (n_subjects, n_pairs) array
-    method : "spearman", "correlation" or "cosine"
-
-    Raises
-    ------
-    BraindashError
-        For fewer than 2 subjects.
-
-    References
-    ----------
-    Nili et al. (2014), PLoS Computational Biology 10:e1003553.
-    """
-    if len(rdms) < 2:
-        raise BraindashError(
-            f"A noise ceiling needs the RDMs of 2 subjects or more; there is {len(rdms)}.", "Add subjects."
-        )
-    if method not in MATRIX_METHODS:
-        raise BraindashError(f"There is no noise ceiling for {method!r}.", f"Use {', '.join(MATRIX_METHODS)}.")
-    X = np.stack([_normal(x, method) for x in np.asarray(rdms, dtype=np.float64)])
-    total = X.sum(axis=0)
-
-    def alike(a: np.ndarray, b: np.ndarray) -> float:
-        if method == "spearman":
-            a, b = _normal(a, method), _normal(b, method)
-        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
-
-    upper = float(np.mean([alike(x, total) for x in X]))
-    lower = float(np.mean([alike(x, total - x) for x in X]))
-    return lower, upper
-
-
-def _normal(x: np.ndarray, method: str) -> np.ndarray:
-    if method == "spearman":
-        from scipy.stats import rankdata
-
-        return np.asarray(rankdata(x) - (len(x) + 1) / 2)  # multiples of a half: sums of ranks tie exactly
-    if method == "correlation":
-        x = x - x.mean()
-        return np.asarray(x / x.std())
-    return np.asarray(x / np.sqrt((x**2).mean()))
-
-
 def _matrices(
     patterns: Sequence[Patterns], method: str, exclude: int, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return RDMs as (n_rdms, n, n) float32, centred over the compared pairs and 0 elsewhere, and which these are."""
     check_method(method, patterns)
-    if method not in MATRIX_METHODS:
-        raise BraindashError(f"{method} has no permutation test here.", f"Use {', '.join(MATRIX_METHODS)}.")
     n = len(patterns[0])
+    check_size(n, method)
+    upper = pairs_kept(n, 0, n, exclude, groups)
+    out = np.zeros((len(patterns), n, n), dtype=np.float32)
+    for k, one in enumerate(patterns):
+        vector = one.tile(0, n, 0, n)[upper]
+        if method in ("spearman", "kendall"):
+            vector = centred_ranks(vector)
+        elif method in CENTRED:
+            vector = vector - vector.mean(dtype=np.float64).astype(np.float32)
+        out[k][upper] = vector
+        out[k] += out[k].T
+    return out, (upper | upper.T).astype(np.float32)
+
+
+def check_size(n: int, method: str) -> None:
+    """Raise a BraindashError where ``n`` conditions are too many for tests and intervals by this comparison."""
     if n > MOST_CONDITIONS:
         raise BraindashError(
             f"Tests and intervals hold whole RDMs; {n:,} conditions are more than the {MOST_CONDITIONS:,} that fit.",
             "Average conditions (by word, by segment), or use fewer stories.",
         )
-    upper = pairs_kept(n, 0, n, exclude, groups)
-    out = np.zeros((len(patterns), n, n), dtype=np.float32)
-    for k, one in enumerate(patterns):
-        vector = one.rows(0, n)[upper]
-        if method == "spearman":
-            vector = centred_ranks(vector)
-        elif method == "correlation":
-            vector = vector - vector.mean(dtype=np.float64).astype(np.float32)
-        out[k][upper] = vector
-        out[k] += out[k].T
-    return out, (upper | upper.T).astype(np.float32)
+    if method == "kendall" and n > MOST_KENDALL_TESTS:
+        raise BraindashError(
+            f"Tests by kendall sort every pair anew for every order of conditions; {n:,} conditions are more than "
+            f"the {MOST_KENDALL_TESTS} for which that takes minutes.",
+            "Compare by spearman, which seldom differs, or use longer segments.",
+        )
 
 
 def _form(W: np.ndarray, M: np.ndarray) -> np.ndarray:

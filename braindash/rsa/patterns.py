@@ -35,16 +35,29 @@ class Patterns:
     def __len__(self) -> int:
         return len(self.left)
 
-    def rows(self, start: int, stop: int, first_column: int = 0) -> np.ndarray:
-        """Return rows [start, stop) of the RDM from ``first_column`` on: (stop - start, n - first_column) float32."""
-        products = self.left[start:stop] @ self.right[first_column:].T
-        s = self.self_products.astype(np.float32)
-        out: np.ndarray = s[start:stop, None] + s[None, first_column:] - 2 * products
-        return out
+    def tile(
+        self, start: int, stop: int, first: int, last: int, shift: float = 0.0, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return rows [start, stop) and columns [first, last) of the RDM less ``shift``, float32; into ``out``."""
+        s = self.self_products
+        made = np.matmul(-2 * self.left[start:stop], self.right[first:last].T, out=out)
+        made += (s[start:stop, None] - shift).astype(np.float32)
+        made += s[None, first:last].astype(np.float32)
+        return made
+
+    def mean(self) -> float:
+        """Return the mean dissimilarity over all pairs."""
+        n = len(self)
+        ends = self.left.sum(axis=0, dtype=np.float64) @ self.right.sum(axis=0, dtype=np.float64)
+        return float(2 * (n * self.self_products.sum() - ends) / (n * (n - 1)))
+
+    def take(self, index: np.ndarray) -> Patterns:
+        """Return the patterns of some conditions."""
+        return Patterns(self.left[index], self.right[index], self.self_products[index], self.metric)
 
     def rdm(self) -> np.ndarray:
         """Return the whole RDM, (n, n) float32: symmetric, zero on the diagonal."""
-        d = self.rows(0, len(self))
+        d = self.tile(0, len(self), 0, len(self))
         d = (d + d.T) / 2
         np.fill_diagonal(d, 0)
         return d

@@ -1,9 +1,9 @@
 """How alike the RDMs of many patterns are, without keeping the RDMs.
 
-Pairs of conditions are visited by blocks of rows above the diagonal. Products of all RDMs with
-all others are summed block by block, so memory does not grow with the number of pairs, except
-for rank correlations, whose ranks need every dissimilarity of an RDM at once: these are kept on
-disk where memory is too small.
+Pairs of conditions are visited tile by tile above the diagonal. Products of all RDMs with all
+others are summed over tiles, so memory does not grow with the number of pairs, except for rank
+correlations, whose ranks need every dissimilarity of an RDM at once: these are kept on disk
+where memory is too small.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from braindash.errors import BraindashError, closest
+from braindash.rsa.kendall import tau_a
 from braindash.rsa.patterns import Patterns
+from braindash.rsa.whitening import near_pairs, row_shares
 
-METHODS = ("spearman", "correlation", "cosine", "kendall", "whitened")
-MOST_FOR_KENDALL = 1_500  # conditions; n log n over a million pairs, for every pair of RDMs
-MOST_FOR_WHITENED = 600  # conditions, by rsatoolbox's own algorithm
+METHODS = ("spearman", "correlation", "cosine", "kendall", "whitened", "whitened_cosine")
+CENTRED = ("correlation", "whitened")  # over pairs, before products are taken
+WHITENED = ("whitened", "whitened_cosine")
+MOST_FOR_KENDALL = 1_500  # conditions: a million pairs to sort for every two RDMs
+TILE = (256, 2_048)  # rows and columns made at a time: one RDM's tile stays in the processor's cache
 
 
 def similarities(
@@ -37,15 +41,18 @@ def similarities(
     ----------
     first, second : sequences of Patterns over the same conditions, in the same order
         Layers, say, and regions.
-    method : "spearman", "correlation", "cosine", "kendall" (τ-a) or "whitened"
-        Over the pairs of conditions. "whitened" is rsatoolbox's correlation that takes account of
-        the covariance of dissimilarities ("corr_cov").
+    method : str
+        Over the pairs of conditions: "spearman", "correlation" or "cosine"; "kendall" (τ-a: a tie
+        counts as neither order); "whitened" and "whitened_cosine", which allow for the covariance
+        that dissimilarities with a common condition have (rsatoolbox's "corr_cov" and "cosine_cov",
+        with independent noise of the same size in all conditions).
     exclude : int
         Pairs of conditions at most this many places apart are left out: TRs next to each other
         are alike because responses are slow, whatever was heard.
     groups : (n_conditions,) array, optional
         With ``exclude``: places are counted within a group (a story) only.
     memory_gb : float
+        What tiles and ranks may take; ranks that do not fit are kept in a temporary file.
 
     Returns
     -------
@@ -54,8 +61,8 @@ def similarities(
     Raises
     ------
     BraindashError
-        For an unknown method, different numbers of conditions, RDMs that do not vary, or more
-        conditions than the method can take.
+        For an unknown method, different numbers of conditions, RDMs that do not vary, and more
+        than 1,500 conditions with "kendall".
 
     References
     ----------
@@ -63,8 +70,9 @@ def similarities(
     Neurons, Behavior, Data Analysis, and Theory 5(3).
     """
     check_method(method, [*first, *second])
-    if method in ("kendall", "whitened"):
-        return _by_vectors(first, second, method, exclude, groups)
+    if method == "kendall":
+        A, B = vectors(first, exclude, groups), vectors(second, exclude, groups)
+        return np.array([[tau_a(a, b) for b in B] for a in A])
     whole = correlations([*first, *second], method, exclude=exclude, groups=groups, memory_gb=memory_gb)
     return whole[: len(first), len(first) :]
 
@@ -76,11 +84,10 @@ def check_method(method: str, patterns: Sequence[Patterns]) -> None:
     sizes = {len(p) for p in patterns}
     if len(sizes) != 1:
         raise BraindashError(f"RDMs of {sorted(sizes)} conditions cannot be compared.", "Use the same conditions.")
-    most = {"kendall": MOST_FOR_KENDALL, "whitened": MOST_FOR_WHITENED}.get(method)
     n = sizes.pop()
-    if most is not None and n > most:
+    if method == "kendall" and n > MOST_FOR_KENDALL:
         raise BraindashError(
-            f"{method} over {n:,} conditions would take hours; the limit is {most:,}.",
+            f"kendall over {n:,} conditions would take hours; the limit is {MOST_FOR_KENDALL:,}.",
             "Use spearman or correlation, or average conditions (words, segments).",
         )
 
@@ -93,25 +100,30 @@ def correlations(
     groups: np.ndarray | None = None,
     memory_gb: float = 2.0,
 ) -> np.ndarray:
-    """Return the similarity of every RDM with every other: (n, n) float64; "spearman", "correlation" or "cosine"."""
+    """Return the similarity of every RDM with every other by one of `METHODS`: (n, n) float64."""
+    check_method(method, patterns)
+    if method == "kendall":
+        V = vectors(patterns, exclude, groups)
+        half = np.array([[tau_a(a, b) if j > i else 0.0 for j, b in enumerate(V)] for i, a in enumerate(V)])
+        return half + half.T + np.eye(len(V))
     if method == "spearman":
         return _rank_correlations(patterns, exclude, groups, memory_gb)
     n = len(patterns)
-    shift = np.zeros(n)
+    # near the mean: sums of squares then lose no digits
+    shift = np.array([p.mean() for p in patterns]) if method in CENTRED else np.zeros(n)
     products, sums, count = np.zeros((n, n)), np.zeros(n), 0
-    for i, block in enumerate(pair_blocks(patterns, exclude, groups, memory_gb)):
-        D = block
-        if method == "correlation":
-            if i == 0:
-                shift = D.mean(axis=1, dtype=np.float64)  # near the mean: sums of squares then lose no digits
-            D = D - shift[:, None].astype(np.float32)
-        products += (D @ D.T).astype(np.float64)
+    for D in pair_blocks(patterns, exclude, groups, memory_gb, shift):
+        products += D @ D.T
         sums += D.sum(axis=1, dtype=np.float64)
         count += D.shape[1]
     if count < 2:
         raise BraindashError(f"{count} pairs of conditions are left to compare.", "Exclude fewer neighbours.")
-    if method == "correlation":
-        products -= np.outer(sums, sums) / count
+    mean = sums / count if method in CENTRED else np.zeros(n)
+    products -= count * np.outer(mean, mean)
+    if method in WHITENED:
+        near = near_pairs(len(patterns[0]), exclude, groups)
+        rows = np.stack([_row_sums(p, s + m, exclude, groups) for p, s, m in zip(patterns, shift, mean, strict=True)])
+        products -= rows @ row_shares(rows, np.ones(rows.shape[1]), near).T
     return _normalised(products)
 
 
@@ -144,15 +156,37 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def pair_blocks(
-    patterns: Sequence[Patterns], exclude: int, groups: np.ndarray | None, memory_gb: float
+    patterns: Sequence[Patterns],
+    exclude: int,
+    groups: np.ndarray | None,
+    memory_gb: float,
+    shift: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the dissimilarities of all RDMs, pairs in a fixed order: (n_rdms, n_pairs of the block) float32."""
-    n = len(patterns[0])
-    height = int(np.clip(memory_gb * 1e9 / (12 * len(patterns) * n), 1, n))
+    """Yield the dissimilarities of all RDMs, tile by tile, pairs in an order of their own: (n_rdms, n_pairs) float32.
+
+    ``shift`` is subtracted from every dissimilarity of its RDM. A tile is overwritten by the next.
+    """
+    n, k = len(patterns[0]), len(patterns)
+    shift = np.zeros(k) if shift is None else shift
+    room = max(1, int(memory_gb * 0.5e9 / (4 * k)))
+    height = int(np.clip(room // max(TILE[0] + exclude, 1), 1, min(TILE[0], n)))
+    width = int(np.clip(room // height, 1, TILE[1]))
+    buffer = np.empty((k, height * max(width, height + max(exclude, 0))), dtype=np.float32)
     for start in range(0, n, height):
         stop = min(n, start + height)
-        keep = pairs_kept(n, start, stop, exclude, groups)
-        yield np.stack([p.rows(start, stop, start)[keep] for p in patterns])
+        far = min(n, stop + max(exclude, 0))  # from here on every pair is compared
+        keep = pairs_kept(n, start, stop, exclude, groups)[:, : far - start]
+        count = int(keep.sum())
+        if count:
+            for out, p, m in zip(buffer, patterns, shift, strict=True):
+                out[:count] = p.tile(start, stop, start, far, m)[keep]
+            yield buffer[:, :count]
+        for left in range(far, n, width):
+            right = min(n, left + width)
+            count = (stop - start) * (right - left)
+            for out, p, m in zip(buffer, patterns, shift, strict=True):
+                p.tile(start, stop, left, right, m, out=out[:count].reshape(stop - start, right - left))
+            yield buffer[:, :count]
 
 
 def pairs_kept(n: int, start: int, stop: int, exclude: int, groups: np.ndarray | None) -> np.ndarray:
@@ -168,12 +202,37 @@ def pairs_kept(n: int, start: int, stop: int, exclude: int, groups: np.ndarray |
 
 def count_pairs(n: int, exclude: int = 0, groups: np.ndarray | None = None) -> int:
     """Return the number of pairs of ``n`` conditions that are compared."""
-    return sum(int(pairs_kept(n, i, min(n, i + 512), exclude, groups).sum()) for i in range(0, n, 512))
+    same = (np.asarray(groups[d:] == groups[:-d]).sum() if groups is not None else n - d for d in range(1, exclude + 1))
+    return n * (n - 1) // 2 - int(sum(same)) if exclude < n else int(pairs_kept(n, 0, n, exclude, groups).sum())
 
 
 def vectors(patterns: Sequence[Patterns], exclude: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
-    """Return every RDM as a vector of its compared pairs: (n_rdms, n_pairs) float32."""
-    return np.concatenate(list(pair_blocks(patterns, exclude, groups, 0.5)), axis=1)
+    """Return every RDM as a vector of its compared pairs i < j, rows one after another: (n_rdms, n_pairs) float32."""
+    n = len(patterns[0])
+    out = np.empty((len(patterns), count_pairs(n, exclude, groups)), dtype=np.float32)
+    height, at = max(1, 8_000_000 // n), 0
+    for start in range(0, n, height):
+        stop = min(n, start + height)
+        keep = pairs_kept(n, start, stop, exclude, groups)
+        count = int(keep.sum())
+        for row, one in zip(out, patterns, strict=True):
+            row[at : at + count] = one.tile(start, stop, start, n)[keep]
+        at += count
+    return out
+
+
+def _row_sums(one: Patterns, mean: float, exclude: int, groups: np.ndarray | None) -> np.ndarray:
+    """Return the sums of every row of an RDM less ``mean``, over the pairs that are compared: (n,) float64."""
+    u, v, s = one.left.astype(np.float64), one.right.astype(np.float64), one.self_products
+    n = len(s)
+    sums = n * s + s.sum() - u @ v.sum(axis=0) - v @ u.sum(axis=0) - mean * (n - 1)
+    for d in range(1, min(exclude, n - 1) + 1):
+        near = s[:-d] + s[d:] - 2 * np.vecdot(u[:-d], v[d:]) - mean
+        if groups is not None:
+            near = np.where(groups[d:] == groups[:-d], near, 0.0)
+        sums[:-d] -= near
+        sums[d:] -= near
+    return np.asarray(sums)
 
 
 def _rank_correlations(
@@ -189,8 +248,7 @@ def _rank_correlations(
         else:
             ranks = np.lib.format.open_memmap(Path(folder) / "ranks.npy", mode="w+", dtype=np.float32, shape=shape)
         for k, one in enumerate(patterns):
-            vector = np.concatenate([b[0] for b in pair_blocks([one], exclude, groups, memory_gb / 4)])
-            ranks[k] = centred_ranks(vector)
+            ranks[k] = centred_ranks(vectors([one], exclude, groups)[0])
         products = np.zeros((len(patterns), len(patterns)))
         step = int(np.clip(memory_gb * 0.25e9 / (4 * len(patterns)), 1, n_pairs))
         for a in range(0, n_pairs, step):
@@ -201,16 +259,30 @@ def _rank_correlations(
 
 
 def centred_ranks(vector: np.ndarray) -> np.ndarray:
-    """Return the ranks (means for ties) of a vector, scaled to ±0.5 about 0: float32."""
-    from scipy.stats import rankdata
+    """Return the ranks (means for ties) of a vector, scaled to ±0.5 about 0: float32.
 
+    As `scipy.stats.rankdata`, with less beside the vector: an RDM of 10,000 conditions has 50 million entries.
+    """
     n = len(vector)
-    out: np.ndarray = ((rankdata(vector) - (n + 1) / 2) / n).astype(np.float32)
+    order = np.argsort(vector)
+    ordered = vector[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    del ordered
+    ties = np.empty_like(first)
+    np.subtract(first[1:], first[:-1], out=ties[:-1])
+    ties[-1] = n - first[-1]
+    first *= 2  # twice the middle of each tie, less twice the middle of all, is 2 first + ties − n
+    first += ties
+    first -= n
+    middle = np.empty(len(first), dtype=np.float32)
+    np.true_divide(first, 2 * n, out=middle, casting="same_kind")
+    out = np.empty(n, dtype=np.float32)
+    out[order] = np.repeat(middle, ties)
     return out
 
 
 def _normalised(products: np.ndarray) -> np.ndarray:
-    size = np.sqrt(np.diag(products))
+    size = np.sqrt(np.maximum(np.diag(products), 0.0))
     flat = np.flatnonzero(~(size > 1e-9 * max(float(size.max()), 1e-300)))
     if len(flat):
         raise BraindashError(
@@ -218,37 +290,3 @@ def _normalised(products: np.ndarray) -> np.ndarray:
             "Leave them out.",
         )
     return np.clip(products / np.outer(size, size), -1.0, 1.0)
-
-
-def _by_vectors(
-    first: Sequence[Patterns], second: Sequence[Patterns], method: str, exclude: int, groups: np.ndarray | None
-) -> np.ndarray:
-    if method == "whitened":
-        return _whitened(first, second, exclude)
-    from scipy.stats import kendalltau
-
-    A, B = vectors(first, exclude, groups), vectors(second, exclude, groups)
-    n = A.shape[1]
-
-    def untied(x: np.ndarray) -> float:
-        """Return the share of pairs that are not tied: τ-b times the geometric mean of these is τ-a."""
-        _, counts = np.unique(x, return_counts=True)
-        return 1.0 - float((counts * (counts - 1.0)).sum()) / (n * (n - 1.0))
-
-    free_a, free_b = [untied(a) for a in A], [untied(b) for b in B]
-    return np.array(
-        [[kendalltau(a, b).statistic * np.sqrt(fa * fb) for b, fb in zip(B, free_b, strict=True)]
-         for a, fa in zip(A, free_a, strict=True)]
-    )  # fmt: skip
-
-
-def _whitened(first: Sequence[Patterns], second: Sequence[Patterns], exclude: int) -> np.ndarray:
-    if exclude:
-        raise BraindashError(
-            f"The whitened comparison needs every pair of conditions, and exclude is {exclude}.",
-            "Set exclude to 0, or use spearman or correlation.",
-        )
-    from rsatoolbox.rdm import RDMs, compare
-
-    A, B = (RDMs(vectors(side).astype(np.float64)) for side in (first, second))
-    return np.asarray(compare(A, B, method="corr_cov"))

@@ -59,8 +59,10 @@ class Conditions:
         return np.bincount(self.condition, minlength=len(self.labels))
 
 
-def choose_conditions(study: Study, subjects: Sequence[str], unit: str, seconds: float, delay: float) -> Conditions:
-    """Return the conditions in the test stories that all subjects heard.
+def choose_conditions(
+    study: Study, subjects: Sequence[str], unit: str, seconds: float, delay: float, *, repeated: bool = False
+) -> Conditions:
+    """Return the conditions in the test stories that all subjects heard; twice or more where ``repeated``.
 
     Raises
     ------
@@ -70,6 +72,15 @@ def choose_conditions(study: Study, subjects: Sequence[str], unit: str, seconds:
     stories = [s for s in study.stories_of("test", subjects[0]) if all(s in study.heard(x) for x in subjects)]
     if not stories:
         raise BraindashError("No test story was heard by all the subjects.", "Choose subjects who share one.")
+    if repeated:
+        counts = {s: min(study.n_repeats(s, x) for x in subjects) for s in stories}
+        stories = [s for s, n in counts.items() if n > 1]
+        if not stories:
+            raise BraindashError(
+                f"Crossnobis needs test stories that every subject heard twice or more; there are {len(counts)} test "
+                "stories, each with one response a subject.",
+                "Use correlation, cosine or euclidean.",
+            )
     names: list[str] = []
     spans: list[tuple[float, float]] = []
     where: list[int] = []
@@ -141,23 +152,50 @@ def response_patterns(study: Study, subject: str, conditions: Conditions) -> tup
     usable = np.asarray(study.usable(subject), dtype=bool)
     total = np.zeros((len(conditions.labels), len(usable)))
     for story in conditions.stories:
-        own = conditions.of_story(story)
         Y = np.asarray(study.read_responses(story, subject), dtype=np.float64)
-        times = np.asarray(study.row_times(story, subject), dtype=np.float64)
-        spread = Y.std(axis=0)
-        Z = (Y - Y.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        spans = conditions.spans[own] + conditions.delay
-        first, last = np.searchsorted(times, spans[:, 0] - 1e-9), np.searchsorted(times, spans[:, 1] - 1e-9)
-        centre = np.interp(spans.mean(axis=1), times, np.arange(len(times)))
-        for row, (a, b, at) in enumerate(zip(first, last, centre, strict=True)):
-            if b > a:
-                value = Z[a:b].mean(axis=0)
-            else:
-                low = int(np.floor(at))
-                share = at - low
-                value = (1 - share) * Z[low] + share * Z[min(low + 1, len(Z) - 1)]
-            total[conditions.condition[own[row]]] += value
+        _add_rows(total, (Y - Y.mean(axis=0)) / _spread(Y), study, subject, conditions, story)
     return total / conditions.counts()[:, None], usable & np.isfinite(total).all(axis=0)
+
+
+def repeat_patterns(study: Study, subject: str, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    """Return `response_patterns` of single repeats: (n_repeats, n_conditions, n_targets), and which are usable.
+
+    All repeats of a story are scaled alike, by their mean's spread. Of stories with more repeats than the one with
+    the fewest, the first are taken.
+    """
+    usable = np.asarray(study.usable(subject), dtype=bool)
+    n_repeats = min(study.n_repeats(s, subject) for s in conditions.stories)
+    total = np.zeros((n_repeats, len(conditions.labels), len(usable)))
+    for story in conditions.stories:
+        R = study.read_repeats(story, subject)
+        assert R is not None  # choose_conditions(repeated=True) left no other
+        R = np.asarray(R[:n_repeats], dtype=np.float64)
+        spread = _spread(R.mean(axis=0))
+        for own, Y in zip(total, R, strict=True):
+            _add_rows(own, (Y - Y.mean(axis=0)) / spread, study, subject, conditions, story)
+    return total / conditions.counts()[None, :, None], usable & np.isfinite(total).all(axis=(0, 1))
+
+
+def _spread(Y: np.ndarray) -> np.ndarray:
+    spread = Y.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _add_rows(total: np.ndarray, Z: np.ndarray, study: Study, subject: str, conditions: Conditions, story: str) -> None:
+    """Add one story's responses to the conditions that occur in it."""
+    own = conditions.of_story(story)
+    times = np.asarray(study.row_times(story, subject), dtype=np.float64)
+    spans = conditions.spans[own] + conditions.delay
+    first, last = np.searchsorted(times, spans[:, 0] - 1e-9), np.searchsorted(times, spans[:, 1] - 1e-9)
+    centre = np.interp(spans.mean(axis=1), times, np.arange(len(times)))
+    for row, (a, b, at) in enumerate(zip(first, last, centre, strict=True)):
+        if b > a:
+            value = Z[a:b].mean(axis=0)
+        else:
+            low = int(np.floor(at))
+            share = at - low
+            value = (1 - share) * Z[low] + share * Z[min(low + 1, len(Z) - 1)]
+        total[conditions.condition[own[row]]] += value
 
 
 def mel_patterns(study: Study, conditions: Conditions) -> np.ndarray:

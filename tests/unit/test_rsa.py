@@ -18,7 +18,10 @@ from braindash.rsa import similarity
 from braindash.rsa.inference import block_starts, draw_counts
 
 N = 40
-THEIRS = {"correlation": "corr", "cosine": "cosine", "spearman": "spearman", "kendall": "tau-a", "whitened": "corr_cov"}
+THEIRS = {
+    "correlation": "corr", "cosine": "cosine", "spearman": "spearman", "kendall": "tau-a", "whitened": "corr_cov",
+    "whitened_cosine": "cosine_cov",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,59 @@ def test_similarities_equal_those_of_rsatoolbox(values: list[np.ndarray], method
     np.testing.assert_allclose(rsa.similarities(P[:2], P[1:], method), wanted, atol=2e-5)
 
 
-@pytest.mark.parametrize("method", ["spearman", "correlation", "cosine"])
+@pytest.mark.parametrize("method", similarity.METHODS)
+def test_neighbours_left_out_are_missing_to_rsatoolbox(values: list[np.ndarray], method: str) -> None:
+    P = [rsa.prepare(v) for v in values]
+    groups = np.repeat([0, 1], [15, N - 15])
+    rdms = [without_neighbours(v, 3, groups) for v in values]
+    wanted = np.array([[compare(a, b, method=THEIRS[method])[0, 0] for b in rdms] for a in rdms])
+    np.testing.assert_allclose(rsa.correlations(P, method, exclude=3, groups=groups), wanted, atol=2e-5)
+
+
+def without_neighbours(values: np.ndarray, exclude: int, groups: np.ndarray) -> Any:
+    out = theirs(values, "correlation")
+    i, j = np.triu_indices(len(values), 1)
+    out.dissimilarities[:, (j - i <= exclude) & (groups[i] == groups[j])] = np.nan
+    return out
+
+
+@pytest.mark.parametrize("method", ["correlation", "cosine", "whitened", "whitened_cosine"])
+def test_many_tiles_add_up_to_the_whole(method: str) -> None:
+    rng = np.random.default_rng(2)
+    n = 3 * similarity.TILE[0] // 2 + 7
+    shared = rng.standard_normal((n, 6))
+    values = [np.concatenate([shared, rng.standard_normal((n, 6))], axis=1) for _ in range(2)]
+    P = [rsa.prepare(v) for v in values]
+    groups = np.repeat([0, 1], [200, n - 200])
+    i, j = np.triu_indices(n, 1)
+    keep = ~((j - i <= 5) & (groups[i] == groups[j]))
+    a, b = (1 - np.corrcoef(v)[i[keep], j[keep]] for v in values)
+    if method in similarity.CENTRED:
+        a, b = a - a.mean(), b - b.mean()
+    x = b
+    if method in similarity.WHITENED:
+        from scipy.sparse import coo_array, eye_array
+        from scipy.sparse.linalg import spsolve
+
+        m = np.arange(len(a))
+        B = coo_array((np.ones(2 * len(a)), (np.r_[i[keep], j[keep]], np.r_[m, m])), shape=(n, len(a))).tocsr()
+
+        def solve(v: np.ndarray) -> Any:  # V = 2I + B'B by its Schur complement in the conditions
+            return (v - B.T @ spsolve((2 * eye_array(n) + B @ B.T).tocsc(), B @ v)) / 2
+
+        V = (2 * eye_array(len(a)) + (B.T @ B)).tocsr()[:50]
+        np.testing.assert_allclose(V @ solve(b), b[:50], atol=1e-8)
+        x, norm = solve(b), float(np.sqrt((a @ solve(a)) * (b @ solve(b))))
+    else:
+        norm = float(np.sqrt((a @ a) * (b @ b)))
+    got = rsa.similarities(P[:1], P[1:], method, exclude=5, groups=groups)[0, 0]
+    assert got == pytest.approx(float(a @ x) / norm, abs=2e-6)
+    assert rsa.similarities(P[:1], P[1:], method, exclude=5, groups=groups, memory_gb=1e-4)[0, 0] == pytest.approx(
+        got, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("method", ["spearman", "correlation", "cosine", "whitened"])
 def test_little_memory_changes_no_number(values: list[np.ndarray], method: str) -> None:
     P = [rsa.prepare(v) for v in values]
     whole = rsa.correlations(P, method)
@@ -130,21 +185,26 @@ def test_ceiling_equals_rsatoolbox() -> None:
     rng = np.random.default_rng(4)
     shared = rng.uniform(size=300)
     rdms = np.stack([shared + s * rng.uniform(size=300) for s in (0.5, 1.0, 1.5, 2.0)])
-    for method in ("correlation", "cosine", "spearman"):
+    for method in similarity.METHODS:
         wanted = boot_noise_ceiling(RDMs(rdms), method=THEIRS[method])
         np.testing.assert_allclose(rsa.noise_ceiling(rdms, method), wanted, atol=1e-6)
     with pytest.raises(BraindashError, match="2 subjects or more; there is 1"):
         rsa.noise_ceiling(rdms[:1])
+    with pytest.raises(BraindashError, match="25 conditions have 253 pairs that are compared; the RDMs have 300"):
+        rsa.noise_ceiling(rdms, "whitened", exclude=2, groups=np.zeros(25))
 
 
-def test_bootstrap_equals_rsatoolbox_on_the_same_draws(values: list[np.ndarray]) -> None:
+@pytest.mark.parametrize("exclude", [0, 3])
+@pytest.mark.parametrize("method", ["correlation", "cosine", "kendall", "whitened", "whitened_cosine"])
+def test_bootstrap_equals_rsatoolbox_on_the_same_draws(values: list[np.ndarray], method: str, exclude: int) -> None:
     P = [rsa.prepare(v) for v in values[:2]]
-    ours = rsa.condition_bootstrap(P[:1], P[1:], "correlation", n_boot=5, seed=7)
-    counts = draw_counts(N, 5, 1, None, 7)
+    groups = np.repeat([0, 1], N // 2)
+    ours = rsa.condition_bootstrap(P[:1], P[1:], method, n_boot=5, seed=7, exclude=exclude, groups=groups)
+    counts = draw_counts(N, 5, 1, groups, 7)
     for k, row in enumerate(counts):
         drawn = np.repeat(np.arange(N), row.astype(int))
-        a, b = (theirs(v, "correlation").subsample_pattern("i", drawn) for v in values[:2])
-        assert ours[k, 0, 0] == pytest.approx(compare(a, b, method="corr")[0, 0], abs=1e-5)
+        a, b = (without_neighbours(v, exclude, groups).subsample_pattern("i", drawn) for v in values[:2])
+        assert ours[k, 0, 0] == pytest.approx(compare(a, b, method=THEIRS[method])[0, 0], abs=1e-5)
 
 
 def smooth(n: int, p: int, memory: float, rng: np.random.Generator) -> np.ndarray:
@@ -182,6 +242,37 @@ def test_a_planted_similarity_is_found_and_an_absent_one_is_not(values: list[np.
     assert p[0, 2] > 0.05
     r_t, _ = rsa.mantel(P[1:], P[:1], orders, "spearman")
     np.testing.assert_allclose(r_t.T, r, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", similarity.METHODS)
+def test_p_counts_comparisons_made_anew_for_every_order(values: list[np.ndarray], method: str) -> None:
+    P = [rsa.prepare(v) for v in values]
+    orders = rsa.block_permutations(N, 19, block=4, seed=1)
+    r, p = rsa.mantel(P[:2], P[2:], orders, method)
+    observed = rsa.similarities(P[:2], P[2:], method)
+    np.testing.assert_allclose(r, observed, atol=1e-5)
+    reached = sum(
+        rsa.similarities([rsa.prepare(v[order]) for v in values[:2]], P[2:], method) >= observed for order in orders
+    )
+    np.testing.assert_allclose(p, (1 + reached) / 20)
+
+
+def test_a_plane_shows_distances_that_lie_in_one() -> None:
+    angles = np.array([0.0, 0.3, 0.5, 1.2, 2.9])
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    xy, stress = rsa.classical_mds(points @ points.T)
+    assert stress < 1e-7
+    for a, b in ((0, 1), (2, 4), (1, 3)):
+        assert np.linalg.norm(xy[a] - xy[b]) == pytest.approx(np.linalg.norm(points[a] - points[b]))
+    np.testing.assert_array_equal(xy, rsa.classical_mds(points @ points.T)[0])
+    corners = np.eye(5)  # all equally far: no plane holds that
+    xy, stress = rsa.classical_mds(corners)
+    i, j = np.triu_indices(5, 1)
+    shown = np.linalg.norm(xy[i] - xy[j], axis=1)
+    assert stress == pytest.approx(np.sqrt(((shown - np.sqrt(2)) ** 2).sum() / 20))
+    assert stress > 0.2
+    with pytest.raises(BraindashError, match="3 RDMs or more"):
+        rsa.classical_mds(np.eye(2))
 
 
 def test_blocks_stay_whole_and_inside_their_story() -> None:
@@ -251,3 +342,23 @@ def test_many_conditions_fit_a_bounded_memory() -> None:
     assert peak < 0.08e9  # one RDM of 12 million pairs is 0.05 GB, both as matrices 0.2 GB
     with pytest.raises(BraindashError, match="5,000 conditions are more than"):
         rsa.mantel(P[:1], P[1:], np.zeros((0, 5_000), dtype=int))
+    with pytest.raises(BraindashError, match="kendall over 5,000 conditions would take hours"):
+        rsa.similarities(P[:1], P[1:], "kendall")
+    few = [p.take(np.arange(200)) for p in P]
+    with pytest.raises(BraindashError, match="200 conditions are more than the 150"):
+        rsa.condition_bootstrap(few[:1], few[1:], "kendall")
+
+
+@pytest.mark.parametrize(
+    ("method", "n", "n_rdms", "most"), [("whitened", 4_000, 2, 0.03e9), ("spearman", 2_000, 12, 0.08e9)]
+)
+def test_memory_is_less_than_the_rdms_take(method: str, n: int, n_rdms: int, most: float) -> None:
+    import tracemalloc
+
+    rng = np.random.default_rng(9)
+    P = [rsa.prepare(rng.standard_normal((n, 4)), "euclidean") for _ in range(n_rdms)]
+    tracemalloc.start()
+    rsa.correlations(P, method, memory_gb=0.02)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most < 4 * n_rdms * n * (n - 1) / 2
