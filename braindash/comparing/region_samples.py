@@ -73,7 +73,8 @@ class RegionSamples:
         """
         measure = "r_norm" if self._found["r_norm"] else "r"
         found = self._found[measure]
-        subjects, models, layers, regions = (list(dict.fromkeys(k[i] for k in found)) for i in range(4))
+        subjects, models = list(dict.fromkeys(k[0] for k in found)), list(dict.fromkeys(k[1] for k in found))
+        layers, regions = list(dict.fromkeys(k[2] for k in found)), list(dict.fromkeys(k[3] for k in found))
         n = max((len(v) for v in found.values()), default=1)
         score = np.full((len(subjects), len(models), len(layers), len(regions), n), np.nan, np.float32)
         for (subject, model, layer, region), values in found.items():
