@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.rsa import LAYER_AXIS, cell_number
+from braindash.figures.rsa import LAYER_AXIS, write_numbers
 from braindash.figures.style import (
     FONT_SIZE,
     ThemeName,
@@ -57,7 +57,7 @@ def cka_map(
     """
     import plotly.graph_objects as go
 
-    from braindash.cortex.colour import plotly_scale
+    from braindash.cortex.colour import SEQUENTIAL, plotly_scale
 
     matrix = np.asarray(matrix, dtype=float)
     if matrix.shape != (len(rows), len(columns)):
@@ -66,18 +66,11 @@ def cka_map(
             "Give one row and one column a layer.",
         )
     colours = theme_of(theme)
-    written = np.full(matrix.shape, "", dtype=object)
-    if max(matrix.shape) <= _MOST_NUMBERS:
-        known = np.isfinite(matrix)
-        written[known] = [cell_number(v, False) for v in matrix[known].round(2)]
     figure = go.Figure(
         go.Heatmap(
             z=matrix,
             x=np.arange(len(columns)),
             y=np.arange(len(rows)),
-            text=written,
-            texttemplate="%{text}",
-            textfont={"size": 12},
             colorscale=plotly_scale(),
             zmin=0,
             zmax=1,
@@ -101,6 +94,8 @@ def cka_map(
             },
         )
     )
+    if max(matrix.shape) <= _MOST_NUMBERS:
+        write_numbers(figure, matrix.T, np.full(matrix.T.shape, ""), SEQUENTIAL, (0.0, 1.0), False)
     figure.update_layout(
         **base_layout(theme, 420, margin={"l": 8, "r": 8, "t": 8, "b": 116}),
         showlegend=False,
@@ -167,7 +162,9 @@ def moved_curves(
                 hovertemplate=f"<b>{style.title}</b><br>layer %{{x}}: CKA %{{y:.3f}}<extra></extra>",
             )
         )
-    lowest = min((float(np.nanmin(v)) for v in moved.values() if np.isfinite(v).any()), default=0.0)
+    known = [float(v) for values in moved.values() for v in values if np.isfinite(v)]
+    lowest = min(known, default=0.0)
+    room = max(0.15 * (1 - lowest), 0.01)  # what moved little is seen as well
     top = legend_height(model_style(m).title for m in order)
     figure.add_hline(y=1, line={"dash": "dot", "width": 1.5, "color": colours.muted})
     figure.update_layout(
@@ -187,12 +184,50 @@ def moved_curves(
     figure.update_yaxes(
         title="CKA with the pretrained layer",
         title_font_size=FONT_SIZE,
-        range=[min(0.0, lowest) - 0.02, 1.04],
+        range=[min(lowest, 0.97) - room, 1 + room],
         gridcolor=colours.grid,
         zeroline=False,
         tickfont={"size": 12},
     )
     return figure
+
+
+def _region_points(regions: pd.DataFrame, theme: ThemeName) -> list[go.Scatter]:
+    """Return the regions' points, and where they are few, their names."""
+    import plotly.graph_objects as go
+
+    colours = theme_of(theme)
+    several = regions["name"].duplicated().any()
+    traces = [
+        go.Scatter(
+            x=regions["x"],
+            y=regions["y"],
+            mode="markers",
+            name="Brain regions",
+            legendrank=99,
+            opacity=0.7 if several else 1.0,
+            marker={"size": 8 if several else 11, "symbol": "diamond", "color": colours.muted},
+            hovertext=[plain(r, 60) for r in regions["hover" if "hover" in regions else "name"]],
+            hovertemplate="<b>%{hovertext}</b><extra></extra>",
+            cliponaxis=False,
+        )
+    ]
+    if regions["name"].nunique() <= _MOST_NAMES:
+        middle = regions.groupby("name", sort=False)[["x", "y"]].mean()
+        traces.append(
+            go.Scatter(
+                x=middle["x"],
+                y=middle["y"],
+                mode="text",
+                text=[plain(r, 40) for r in middle.index],
+                textposition="middle center" if several else "middle right",
+                textfont={"size": 13, "color": colours.text},
+                hoverinfo="skip",
+                showlegend=False,
+                cliponaxis=False,
+            )
+        )
+    return traces
 
 
 def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
@@ -202,7 +237,8 @@ def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
     ----------
     points : DataFrame
         One row a layer or region: ``what`` ("layer" or "region"), ``model`` and ``layer`` of a layer, ``name`` of a
-        region as readers see it, ``x``, ``y``. Rows without finite x and y are left out.
+        region as readers see it, ``x``, ``y``. Rows without finite x and y are left out. A region of several
+        subjects has several points and one name amid them.
 
     Raises
     ------
@@ -216,7 +252,7 @@ def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
     colours = theme_of(theme)
     layers, regions = points[points["what"] == "layer"], points[points["what"] != "layer"]
     order = model_order(layers["model"])
-    named = len(regions) <= _MOST_NAMES
+    named = regions["name"].nunique() <= _MOST_NAMES
     figure = go.Figure()
     for model in reversed(order):
         style = model_style(model)
@@ -248,23 +284,7 @@ def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
             )
         )
     if len(regions):
-        shown = [plain(r, 40) for r in regions["name"]]
-        figure.add_trace(
-            go.Scatter(
-                x=regions["x"],
-                y=regions["y"],
-                mode="markers+text",
-                name="Brain regions",
-                legendrank=99,
-                text=shown if named else None,
-                textposition="middle right",
-                textfont={"size": 13, "color": colours.text},
-                marker={"size": 11, "symbol": "diamond", "color": colours.muted},
-                hovertext=shown,
-                hovertemplate="<b>%{hovertext}</b><extra></extra>",
-                cliponaxis=False,
-            )
-        )
+        figure.add_traces(_region_points(regions, theme))
     names = [*(model_style(m).title for m in order), "Brain regions"]
     top = legend_height(names)
     x, y = points["x"].to_numpy(float), points["y"].to_numpy(float)

@@ -93,18 +93,14 @@ def similarity_map(
     stars = np.zeros(shape, dtype=bool) if marked is None else np.asarray(marked, dtype=bool)
     few = len(regions) <= _MANY_ROWS
     numbers = few and shape[0] <= _MOST_NUMBERS
-    written = np.where(stars, MARK, "").astype(object)
-    if numbers:
-        known = np.isfinite(matrix)
-        written[known] = [f"{cell_number(v, diverging)}{s}" for v, s in zip(matrix[known], written[known], strict=True)]
     figure = go.Figure(
         go.Heatmap(
             z=matrix.T,
             x=np.arange(shape[0]),
             y=np.arange(shape[1]),
-            text=written.T,
-            texttemplate="%{text}",
-            textfont={"size": 12 if numbers else 15},
+            text=None if numbers else np.where(stars, MARK, "").T,
+            texttemplate=None if numbers else "%{text}",
+            textfont={"size": 15},
             colorscale=plotly_scale(cmap),
             zmin=low,
             zmax=high,
@@ -126,6 +122,8 @@ def similarity_map(
     )
     where = [f"<b>{plain(r, 60)}</b>, layer {k}" for k in layers for r in regions]
     figure.add_trace(_points(matrix, where, details, label, diverging))
+    if numbers:
+        write_numbers(figure, matrix, np.where(stars, MARK, ""), cmap, (low, high), diverging)
     if chosen is not None:
         i, j = chosen
         for width, colour in ((5, colours.page), (2.5, colours.text)):  # seen on every fill
@@ -190,6 +188,24 @@ def _points(matrix: np.ndarray, where: list[str], details: np.ndarray | None, la
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
+
+
+def write_numbers(
+    figure: go.Figure, matrix: np.ndarray, after: np.ndarray, cmap: str, limits: tuple[float, float], signed: bool
+) -> None:
+    """Write every finite value and what stands in ``after``, at x = its row and y = its column, legible on its fill."""
+    from braindash.cortex.colour import colour_values
+
+    known = np.argwhere(np.isfinite(matrix))
+    fills = colour_values(matrix[tuple(known.T)], cmap, *limits) @ (0.299, 0.587, 0.114)
+    for (i, j), light in zip(known.tolist(), fills, strict=True):
+        figure.add_annotation(
+            x=i,
+            y=j,
+            text=f"{cell_number(matrix[i, j], signed)}{after[i, j]}",
+            showarrow=False,
+            font={"size": 12, "color": "#FFFFFF" if light < 140 else "#111111"},
+        )
 
 
 def _add_notes(figure: go.Figure, notes: Sequence[str], title: str, rows: dict[str, Any], colour: str) -> None:

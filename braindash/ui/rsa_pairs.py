@@ -1,0 +1,252 @@
+"""The RDMs behind a cell of the RSA page, side by side, and what any two conditions are to each of them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from braindash.errors import BraindashError
+from braindash.ui import links, names, notices, readers, rsa_data, rsa_view
+from braindash.ui.results import PLOT_CONFIG, theme
+from braindash.ui.text import count, escape, number
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from braindash.runs.run import Run
+    from braindash.ui.rsa_data import Choice, Rsa
+
+MOST_SHOWN = 300  # conditions; a file with more was not made for pages
+
+
+@dataclass(frozen=True)
+class Rdms:
+    """RDMs of layers and regions over the same conditions; condensed upper triangles, (n_pairs,) each."""
+
+    labels: tuple[str, ...]
+    numbers: np.ndarray  # (n,) of each condition among all of them
+    stories: tuple[str, ...]  # of each condition
+    n_all: int
+    layers: dict[tuple[str, int], np.ndarray]
+    regions: dict[tuple[str, str], np.ndarray]
+
+    def region(self, subject: str, roi: str) -> list[np.ndarray]:
+        """Return a region's RDM; those of all subjects who have it for the mean over subjects."""
+        wanted = [v for (s, r), v in self.regions.items() if r == roi and subject in (s, names.SUBJECT_MEAN)]
+        own = self.regions.get((subject, roi))
+        return wanted if own is None else [own]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One RDM as it is drawn."""
+
+    title: str
+    values: np.ndarray  # (n_pairs,) dissimilarities
+    ranks: np.ndarray  # (n_pairs,) percentiles, NaN where not compared
+
+
+def section(run: Run, rsa: Rsa, choice: Choice) -> None:
+    """Draw the RDMs of the chosen cell, or say why there are none."""
+    st.subheader("The dissimilarities behind the chosen cell")
+    try:
+        rdms = _read(str(run.path), readers.mark(run.path / rsa_data.RDMS))
+    except BraindashError as error:
+        notices.mistake(error)
+        return
+    if rdms is None:
+        st.markdown(
+            "This analysis was made without the RDMs themselves. To see them, make it again with this braindash\\:"
+        )
+        st.code(f"braindash rsa {run.id}", language="bash")
+        return
+    panels = _panels(rdms, rsa, choice)
+    if not panels:
+        st.info("The file of RDMs has none for this cell.", icon=":material/info:")
+        return
+    first, second = _pair(rdms, panels)
+    for place, (i, panel) in zip(st.columns(len(panels), gap="medium"), enumerate(panels), strict=True):
+        with place:
+            st.markdown(f"**{escape(panel.title)}**")
+            _draw(rdms, panel, (first, second), f"rsa_rdm_{i}")
+    shown = len(rdms.labels)
+    thinned = f", {shown:,} of {rdms.n_all:,} drawn" if rdms.n_all > shown else ""
+    same = ""
+    if choice.layer in (k for _, k in rdms.layers) and _unmoved(rdms, choice):
+        same = " Both models hold the same states at this layer: nothing up to it was tuned."
+    st.caption(
+        escape(
+            f"Each square: how different two conditions are, as a percentile of all pairs ({count(shown, 'condition')}"
+            f"{thinned}). In the order of the stories; where all three show the same pattern, they find the same "
+            f"things alike. Grey: not compared.{same}"
+        )
+    )
+    st.dataframe(
+        table(panels, rdms, first, second),
+        hide_index=True,
+        width="content",
+        alt="Dissimilarity and percentile of the chosen pair in each RDM.",
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _read(path: str, as_of: tuple[int, int], /) -> Rdms | None:
+    from pathlib import Path
+
+    import numpy as np
+
+    from braindash.runs.rsa_display import read_rdms
+
+    folder = Path(path)
+    data = read_rdms(folder)
+    if data is None:
+        return None
+    try:
+        labels = tuple(str(v) for v in data["label"].values)
+        n = len(labels)
+        out = Rdms(
+            labels,
+            np.asarray(data["condition"].values, dtype=int),
+            tuple(str(v) for v in data["story"].values),
+            int(data.attrs.get("n_conditions", n)),
+            {
+                (str(m), int(k)): data["layer_rdm"].values[i, j]
+                for i, m in enumerate(data["model"].values)
+                for j, k in enumerate(data["layer"].values)
+            },
+            {
+                (str(s), str(r)): data["region_rdm"].values[i, j]
+                for i, s in enumerate(data["subject"].values)
+                for j, r in enumerate(data["roi"].values)
+            },
+        )
+        pairs = {v.shape for v in (*out.layers.values(), *out.regions.values())}
+        if not 2 <= n <= MOST_SHOWN or pairs != {(n * (n - 1) // 2,)}:
+            raise ValueError(f"{n} conditions with {sorted(pairs)} pairs")
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise BraindashError(
+            f"The RDMs of run {folder.name} cannot be shown ({error}).", f"Make them again: braindash rsa {folder.name}"
+        ) from None
+    return out
+
+
+def compared(rdms: Rdms, exclude: int, within_story: bool) -> np.ndarray:
+    """Return which pairs take part in comparisons: (n_pairs,) bool; near neighbours do not."""
+    import numpy as np
+
+    i, j = np.triu_indices(len(rdms.labels), 1)
+    near = np.abs(rdms.numbers[i] - rdms.numbers[j]) <= exclude
+    if within_story:
+        stories = np.asarray(rdms.stories)
+        near &= stories[i] == stories[j]
+    return np.asarray(~near)
+
+
+def _panels(rdms: Rdms, rsa: Rsa, choice: Choice) -> list[Panel]:
+    import numpy as np
+
+    from braindash.figures.rdms import percentiles
+
+    exclude = rsa.fact("exclude", 0)
+    kept = compared(rdms, exclude if isinstance(exclude, int) else 0, rsa.fact("unit") != "word")
+    out = []
+    for model in dict.fromkeys(("pretrained", choice.model)):
+        values = rdms.layers.get((model, choice.layer))
+        if values is not None and np.isfinite(values).any():
+            out.append(Panel(f"{names.model(model)}, layer {choice.layer}", values, percentiles(values, kept)))
+    regions = [v for v in rdms.region(choice.subject, choice.roi) if np.isfinite(v).any()]
+    if regions:
+        whose = choice.subject if choice.subject != names.SUBJECT_MEAN else f"mean of {count(len(regions), 'subject')}"
+        mean = np.mean([percentiles(v, kept) for v in regions], axis=0)  # ranks: no subject counts for more
+        title = f"{rsa.title(choice.roi)}, {whose}"
+        out.append(Panel(title, np.mean(regions, axis=0), percentiles(mean, kept)))
+    return out
+
+
+def _unmoved(rdms: Rdms, choice: Choice) -> bool:
+    import numpy as np
+
+    before, after = (rdms.layers.get((m, choice.layer)) for m in ("pretrained", choice.model))
+    return choice.model != "pretrained" and before is not None and after is not None and np.array_equal(before, after)
+
+
+def _pair(rdms: Rdms, panels: list[Panel]) -> tuple[int, int]:
+    """Draw the choice of two conditions; at first, those whose distance tuning changed most."""
+    options = [str(k) for k in range(len(rdms.labels))]
+    usual = _telling(panels, len(options))
+    chosen = []
+    for place, param, label, at in zip(
+        st.columns(2), ("first", "second"), ("A condition", "and another"), usual, strict=True
+    ):
+        with place:
+            chosen.append(
+                int(links.select(param, label, options, default=str(at), names=lambda k: rdms.labels[int(k)]))
+            )
+    return chosen[0], chosen[1]
+
+
+def _telling(panels: list[Panel], n: int) -> tuple[int, int]:
+    import numpy as np
+
+    i, j = np.triu_indices(n, 1)
+    score = np.abs(panels[1].ranks - panels[0].ranks) if len(panels) > 1 else panels[0].ranks
+    if not np.isfinite(score).any():
+        return 0, n - 1
+    if not np.nanmax(score) > 0:  # a layer that did not move
+        score = panels[-1].ranks
+    at = int(np.nanargmax(score))
+    return int(i[at]), int(j[at])
+
+
+def _draw(rdms: Rdms, panel: Panel, pair: tuple[int, int], key: str) -> None:
+    from braindash.figures import rdm
+    from braindash.figures.rdms import square
+
+    figure = rdm(
+        square(panel.ranks, len(rdms.labels)),
+        rdms.labels,
+        name=panel.title,
+        chosen=None if pair[0] == pair[1] else pair,
+        theme=theme(),
+    )
+    st.plotly_chart(
+        figure,
+        key=key,
+        theme=None,
+        config={**PLOT_CONFIG, "displayModeBar": False},
+        alt=figure.layout.meta["alt"],
+        on_select=functools.partial(_take_pair, key, len(rdms.labels)),
+        selection_mode="points",
+    )
+
+
+def _take_pair(key: str, n: int) -> None:
+    for i, j in rsa_view.clicked(st.session_state.get(key)):
+        if 0 <= i < n and 0 <= j < n and i != j:
+            st.query_params["first"], st.query_params["second"] = str(min(i, j)), str(max(i, j))
+
+
+def table(panels: list[Panel], rdms: Rdms, first: int, second: int) -> pd.DataFrame:
+    """Return how different two conditions are in each RDM, as text."""
+    import pandas as pd
+
+    n = len(rdms.labels)
+    low, high = min(first, second), max(first, second)
+    rows = []
+    for panel in panels:
+        value, rank = float("nan"), float("nan")
+        if low != high:
+            at = low * n - low * (low + 1) // 2 + high - low - 1
+            value, rank = float(panel.values[at]), float(panel.ranks[at])
+        rows.append(
+            {
+                "RDM": panel.title,
+                "Dissimilarity": number(value, 3),
+                "Percentile": number(rank, 0) if rank == rank else "not compared",
+            }
+        )
+    return pd.DataFrame(rows)

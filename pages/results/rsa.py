@@ -1,0 +1,33 @@
+"""Is the geometry of each layer that of each brain region, and did tuning change it?"""
+
+import streamlit as st
+
+from braindash.errors import BraindashError
+from braindash.ui import links, names, notices, readers, rsa_data, rsa_layers, rsa_pairs, rsa_view
+
+st.title("RSA")
+rows = {row.id: row for row in readers.run_rows() if row.has_results or rsa_data.has_rsa(row.id)}
+if not rows:
+    notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in readers.run_rows()))
+    st.stop()
+
+newest = next((run_id for run_id in rows if rsa_data.has_rsa(run_id)), None)
+run_id = links.select("run", "Run", list(rows), default=newest, names=lambda r: names.run(rows[r]), always=True)
+try:
+    run = readers.store().get(run_id)
+    rsa = rsa_data.read(run)
+except BraindashError as error:
+    notices.mistake(error)
+    st.stop()
+if rsa is None:
+    rsa_view.empty(run_id)
+    st.stop()
+
+choice = rsa_view.choose(rsa)
+rsa_view.answer(rsa, choice)
+notices.caveats(rsa.texts("caveats"))
+choice = rsa_view.maps(rsa, choice)
+rsa_pairs.section(run, rsa, choice)
+rsa_layers.plane(rsa, choice)
+rsa_layers.alignment(rsa, choice)
+rsa_layers.spaces(rsa, choice)
