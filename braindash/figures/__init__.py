@@ -24,7 +24,7 @@ _LAZY = {
     "ProbeLine": "probes",
     "probe_curves": "probes",
     "probe_legend": "probes",
-    "probe_changes": "probes",
+    "probe_changes": "probe_table",
     "confusion_map": "confusions",
     "SettingLine": "groups",
     "setting_lines": "groups",
@@ -101,7 +101,8 @@ if TYPE_CHECKING:
     from braindash.figures.lags import lag_curves
     from braindash.figures.layers import difference_curves, layer_curves
     from braindash.figures.parts import part_bars
-    from braindash.figures.probes import ProbeLine, probe_changes, probe_curves, probe_legend
+    from braindash.figures.probe_table import probe_changes
+    from braindash.figures.probes import ProbeLine, probe_curves, probe_legend
     from braindash.figures.rdms import rdm
     from braindash.figures.rsa import similarity_curves, similarity_map
     from braindash.figures.static import figure_bytes, static_layer_curves

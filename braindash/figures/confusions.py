@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain
+from braindash.figures.probes import heading, ink
+from braindash.figures.style import ThemeName, base_layout, plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -71,19 +72,27 @@ def confusion_map(
         for i in range(k)
     ]
     numbers = k <= _MOST_NUMBERS
-    text = [["" if v != v else f"{v:{'+' if limit else ''}.0f}".replace("-", "−") for v in row] for row in shares]
+    scale, low, high = (SEQUENTIAL, 0.0, 100.0) if limit is None else (DIVERGING, -limit, limit)
     heat = {
-        "type": "heatmap", "z": shares, "colorscale": plotly_scale(SEQUENTIAL if limit is None else DIVERGING),
-        "zmin": 0 if limit is None else -limit, "zmax": 100 if limit is None else limit,
+        "type": "heatmap", "z": shares, "colorscale": plotly_scale(scale), "zmin": low, "zmax": high,
         "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "hovertext": told,
         "hovertemplate": "%{hovertext}<br>%{z:.1f} " + unit + "<extra></extra>",
-        **({"text": text, "texttemplate": "%{text}", "textfont": {"size": 13}} if numbers else {}),
-        "colorbar": {"title": {"text": unit, "side": "right"}, "thickness": 12, "tickfont": {"size": 12}, "nticks": 6},
+        "colorbar": {
+            "title": {"text": unit, "side": "bottom"}, "orientation": "h", "y": 0, "yref": "container",
+            "yanchor": "bottom", "thickness": 12, "len": 0.8, "nticks": 6, "tickfont": {"size": 12},
+        },
+    }  # fmt: skip
+    rows, columns = np.nonzero(np.isfinite(shares)) if numbers else (np.empty(0, int),) * 2
+    values = shares[rows, columns]
+    text = {
+        "type": "scatter", "mode": "text", "x": columns, "y": rows, "hoverinfo": "skip", "showlegend": False,
+        "text": [_percent(float(v), limit is not None) for v in values],
+        "textfont": {"size": 13, "color": ink(values, scale, low, high)},
     }  # fmt: skip
     step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
     turned = 0 if k <= _FLAT else -90
     longest = max(map(len, shown), default=1)
-    below = 44 + (7 * longest if turned else 14)
+    below = 96 + (8 * longest if turned else 14)
     alt = alt_text("confusion_map", shares=shares, names=list(names), title=title, difference=limit is not None)
     layout = base_layout(theme, 48 + below + max(step * k, 130), margin={"l": 8, "r": 8, "t": 40, "b": below})
     axis = {
@@ -94,11 +103,21 @@ def confusion_map(
         "tickfont": {"size": 12},
     }
     layout |= {
-        "title": {"text": f"<b>{plain(title, 60)}</b>", "font": {"size": FONT_SIZE + 1}, "x": 0.0, "xref": "container",
-                  "y": 1.0, "yref": "container", "yanchor": "top", "pad": {"t": 6, "l": 2}},
-        "xaxis": {**axis, "title": {"text": "Read as", "standoff": 6}, "tickangle": turned, "range": [-0.5, k - 0.5]},
-        "yaxis": {**axis, "title": {"text": "True", "standoff": 8}, "range": [k - 0.5, -0.5], "automargin": True},
+        "annotations": [heading(plain(title, 60), "", 40)],
+        "xaxis": {
+            **axis, "title": {"text": "Read as", "standoff": 6, "font": {"size": 13}}, "tickangle": turned,
+            "range": [-0.5, k - 0.5],
+        },
+        "yaxis": {
+            **axis, "title": {"text": "True", "standoff": 8, "font": {"size": 13}}, "automargin": True,
+            "range": [k - 0.5, -0.5],
+        },
         "dragmode": False,
         "meta": {"alt": alt},
     }  # fmt: skip
-    return go.Figure({"data": [heat], "layout": layout})
+    return go.Figure({"data": [heat, text], "layout": layout})
+
+
+def _percent(value: float, signed: bool) -> str:
+    text = f"{value:{'+' if signed else ''}.0f}".replace("-", "−")
+    return "0" if text in ("+0", "−0") else text

@@ -76,7 +76,11 @@ def _folds(probing: Probing, choice: Choice) -> None:
         st.text("The folds of this probe were not stored.")
         return
     st.markdown("**Folds**")
-    st.dataframe(table, hide_index=True, alt="Table of folds with what was held out and both models' scores.")
+    wide = {c: st.column_config.NumberColumn(format="%.3f") for c in table.columns[4:]}
+    wide["Difference"] = st.column_config.NumberColumn(format="%+.3f")
+    st.dataframe(
+        table, hide_index=True, column_config=wide, alt="Table of folds with what was held out and both models' scores."
+    )
 
 
 def _confusions(run: Run, task: ProbeTask, choice: Choice) -> None:

@@ -69,7 +69,9 @@ def others_sentence(probing: Probing, model: str) -> str:
 
 def moved(probing: Probing, model: str) -> tuple[int, list[Moved], list[Moved]]:
     """Return how many differences were tested, and the tasks that rose and that fell, the furthest first."""
-    n, rose, fell = 0, [], []
+    n = 0
+    rose: list[Moved] = []
+    fell: list[Moved] = []
     for task in probing.tasks:
         change = probing.changes.get((model, task.name))
         if change is None:
@@ -229,7 +231,7 @@ def largest_changes(before: np.ndarray, after: np.ndarray, classes: Sequence[str
     size = np.where(np.isfinite(a) & np.isfinite(b) & enough[:, None], np.abs(b - a), 0.0)
     said = []
     for place in np.argsort(-size, axis=None, kind="stable")[:most]:
-        i, j = np.unravel_index(int(place), size.shape)
+        i, j = divmod(int(place), size.shape[1])
         if size[i, j] == 0:
             break
         what = f"“{shorten(classes[i], 30)}” read "

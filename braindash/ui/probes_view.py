@@ -50,7 +50,8 @@ def head(row: RunRow, probing: Probing) -> None:
     """Show what was probed, and the answer in a sentence or two."""
     document = probing.document
     model = "brain_tuned" if "brain_tuned" in probing.compared else next(iter(probing.compared), None)
-    corpus = document.get("corpus") if isinstance(document.get("corpus"), dict) else {}
+    told = document.get("corpus")
+    corpus: dict[str, Any] = told if isinstance(told, dict) else {}
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             title = corpus.get("title") or document.get("study") or row.study
@@ -58,11 +59,10 @@ def head(row: RunRow, probing: Probing) -> None:
             st.badge(f"Model\\: {escape(shorten(row.model, 60))}", color="gray")
             if document.get("simulated"):
                 st.badge("Simulated subjects", color="orange", icon=":material/science:")
-        for sentence in probes_tables.answer(probing, model):
-            st.markdown(f"##### {escape(true_minus(sentence))}")
-        others = probes_tables.others_sentence(probing, model) if model else ""
-        if others:
-            st.caption(escape(others))
+        found, *same = probes_tables.answer(probing, model)
+        st.markdown(f"##### {escape(true_minus(found))}")
+        others = [probes_tables.others_sentence(probing, model)] if model else []
+        st.caption(escape(" ".join([*same, *others])))
         st.caption(escape(_corpus_line(corpus)))
 
 

@@ -44,9 +44,9 @@ def figures(page: Any, kind: str = "scatter") -> list[dict[str, Any]]:
 def panels(page: Any) -> dict[str, dict[str, Any]]:
     """Return the small multiples by the bold part of their title."""
     return {
-        f["layout"]["title"]["text"].split("</b>")[0].removeprefix("<b>"): f
+        f["layout"]["annotations"][0]["text"].split("</b>")[0].removeprefix("<b>"): f
         for f in figures(page)
-        if "title" in f["layout"]
+        if f["layout"]["xaxis"].get("title", {}).get("text") == "Layer"
     }
 
 
@@ -56,6 +56,13 @@ def numbers(packed: Any) -> np.ndarray:
         flat = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"])
         return flat.reshape([int(n) for n in packed["shape"].split(",")]) if "shape" in packed else flat
     return np.array(packed, dtype=float)
+
+
+def stars(heat: dict[str, Any]) -> set[tuple[int, int]]:
+    """Return the cells (task, layer) of the table of differences that carry a star."""
+    cells = heat["data"][1]
+    where = zip(numbers(cells["y"]), numbers(cells["x"]), cells["text"], strict=True)
+    return {(int(i), int(j)) for i, j, text in where if "*" in text}
 
 
 def said(page: Any) -> str:
@@ -139,15 +146,13 @@ def test_the_table_of_differences_is_centred_on_zero_and_stars_what_was_found(ho
     assert table["zmin"] == -table["zmax"] < 0
     assert heat["layout"]["yaxis"]["ticktext"][4] == "Word identity "
     assert z[4] == pytest.approx([0, 0, 0, 0.04, 0.08])
-    stars = np.array([["*" in cell for cell in row] for row in table["text"]])
-    assert stars.sum() == 6
-    assert stars[4].tolist() == [False, False, False, True, True]
-    told = heat["data"][1]["text"]
+    assert stars(heat) == {(1, 3), (1, 4), (4, 3), (4, 4), (6, 3), (6, 4)}
+    told = heat["data"][1]["hovertext"]
     assert any("Word identity" in t and "Δ +0.0800" in t and "0.068 to 0.092" in t and "q = 0.004" in t for t in told)
     control = open_page("probes", model="block_permuted")
-    other = figures(control, "heatmap")[0]["data"][0]
-    assert other["zmax"] == table["zmax"]  # one scale for all tuned models
-    assert not any("*" in cell for row in other["text"] for cell in row)
+    other = figures(control, "heatmap")[0]
+    assert other["data"][0]["zmax"] == table["zmax"]  # one scale for all tuned models
+    assert not stars(other)
 
 
 def test_selectivity_is_score_minus_shuffled_and_has_no_stars(home: Home, open_page: OpenPage) -> None:
@@ -161,9 +166,9 @@ def test_selectivity_is_score_minus_shuffled_and_has_no_stars(home: Home, open_p
 
     change(home, run_id, lift)
     page = open_page("probes", measure="selectivity")
-    table = figures(page, "heatmap")[0]["data"][0]
-    assert numbers(table["z"])[0] == pytest.approx([-0.1] * 5)
-    assert not any("*" in cell for row in table["text"] for cell in row)
+    heat = figures(page, "heatmap")[0]
+    assert numbers(heat["data"][0]["z"])[0] == pytest.approx([-0.1] * 5)
+    assert not stars(heat)
     assert "Differences in selectivity are not tested" in said(page)
 
 
@@ -408,8 +413,7 @@ def test_twenty_five_layers_fifteen_tasks_and_nine_models(home: Home, open_page:
     probed(home, tasks=tasks, models=models, layers=tuple(range(25)))
     page = open_page("probes", model="stimulus_only")
     assert len(panels(page)) == 15
-    heat = figures(page, "heatmap")[0]["data"][0]
-    assert {cell for row in heat["text"] for cell in row} <= {"", "*"}  # numbers would not fit
+    assert set(figures(page, "heatmap")[0]["data"][1]["text"]) <= {"", "*"}  # numbers would not fit
     assert page.multiselect(key="_controls").value == list(fake_home.ALL_MODELS[2:])
     checked(page.multiselect(key="_controls").set_value([]).run())
     drawn = next(iter(panels(page).values()))["data"]
