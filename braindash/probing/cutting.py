@@ -230,7 +230,7 @@ def _check_enough(corpus: Corpus, limits: Limits, cut: Cut, apart: str) -> None:
         raise BraindashError(
             f"Of the {cut.unit}, {len(np.unique(cut.y))} class has {limits.fewest_per_class} examples or more "
             "in training and in test; two are needed.",
-            "Use more recordings.",
+            "Use more recordings, or allow more examples.",
         )
 
 

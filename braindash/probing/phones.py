@@ -86,7 +86,7 @@ def read_phones(corpus: Corpus) -> Phones:
     left_out: Counter[str] = Counter()
     if len(parts) < len(corpus.recordings):
         left_out[NO_TIMES] = len(corpus.recordings) - len(parts)
-    silent = labels.str.lower().isin(SILENCES).to_numpy(dtype=bool)
+    silent = labels.str.lower().isin(SILENCES).to_numpy(dtype=bool, copy=True)
     label_set = _label_set(labels[~silent])
     plain = arpabet(labels)
     plain = plain.map(VARIANTS).fillna(plain)
