@@ -139,7 +139,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         f"{plain(about['title'])}: {about['n_recordings']} recordings, {about['minutes']:.1f} min; "
         f"{about['n_scored']} of them are scored.",
     ]
-    out += [f"Not probed: {n['title']}, because {plain(n['why'])}" for n in document["not_done"]]
+    out += [f"Not probed: {n['title']}. {plain(n['why'])}" for n in document["not_done"]]
     return out + [f"Note: {plain(c)}" for c in document["caveats"]]
 
 

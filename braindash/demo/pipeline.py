@@ -41,7 +41,7 @@ STEPS = (
     ("Build the study: stories and simulated subjects", 30.0),
     ("Brain-tune", 110.0),
     ("Tune the control on block-permuted responses", 110.0),
-    ("Evaluate: encode every layer of every model", 90.0),
+    ("Evaluate: encode, probe and compare every layer of every model", 150.0),
 )
 
 
@@ -83,8 +83,8 @@ def run_demo(
     BraindashError
         With what the failing step said.
     """
-    from braindash.runs.evaluate import evaluate_run
     from braindash.runs.results import read_records
+    from braindash.runs.whole import evaluate_whole
 
     report = _Steps(progress)
     began = time.monotonic()
@@ -115,7 +115,7 @@ def run_demo(
         report.skip("already evaluated")
     else:
         with report.step() as tell:
-            records = evaluate_run(run, progress=tell)
+            records = evaluate_whole(run, progress=tell)
     return {
         "run": run.id,
         "control": control_run.id,

@@ -46,7 +46,7 @@ class Worker:
     ----------
     run : Run
     tune, evaluate : callable, optional
-        Stand-ins for `braindash.tuning.tune` and `braindash.runs.evaluate.evaluate_run`, for tests.
+        Stand-ins for `braindash.tuning.tune` and `braindash.runs.whole.evaluate_whole`, for tests.
     leave : callable, optional
         Ends the process where what is under way, after SIGTERM, does not end by itself in `LEAVE_SECONDS`.
     """
@@ -237,7 +237,7 @@ class Worker:
 
     def _evaluating(self, report: Reporter) -> None:
         self._check_stop()
-        report.stage("evaluating", "Encoding every layer of both models.")
+        report.stage("evaluating", "Encoding, probes and RSA of every layer of both models.")
 
         def progress(fraction: float, message: str = "") -> None:
             self._check_stop()
@@ -255,9 +255,9 @@ class Worker:
     def _evaluation(self) -> Callable[..., Any]:
         if self._evaluate is not None:
             return self._evaluate
-        from braindash.runs.evaluate import evaluate_run
+        from braindash.runs.whole import evaluate_whole
 
-        return evaluate_run
+        return evaluate_whole
 
 
 def _failed(what: str, remedy: str, kind: str) -> dict[str, Any]:

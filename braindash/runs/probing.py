@@ -151,13 +151,13 @@ def probe_run(
         "corpus": _describe(corpus),
         "models": [s.name for s in sources],
         "layers": wanted,
-        "tasks": [_facts(task, examples, probed[task.name]) for task, examples in done],
+        "tasks": [_facts(task, examples, probed[task.name], corpus) for task, examples in done],
         "not_done": not_done,
         "rows": [row for p in probed.values() for row in p.rows],
         "differences": differences,
         "folds": [row for p in probed.values() for row in p.folds],
         "settings": {"n_folds": n_folds, "n_boot": n_boot, "seed": seed, **asdict(limits)},
-        "caveats": [*(study.caveats if corpus.kind == "study" else ()), *corpus.caveats, *_caveats(corpus, not_done)],
+        "caveats": list(dict.fromkeys([*study.caveats, *corpus.caveats, *_caveats(corpus, not_done)])),
         "seconds": round(time.monotonic() - began, 1),
         "written": time.time(),
     }
@@ -332,7 +332,7 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _facts(task: Task, examples: Examples, probed: Probed) -> Row:
+def _facts(task: Task, examples: Examples, probed: Probed, corpus: Corpus) -> Row:
     return {
         "name": task.name,
         "title": task.title,
@@ -342,6 +342,7 @@ def _facts(task: Task, examples: Examples, probed: Probed) -> Row:
         "metric": task.metric,
         "names": list(examples.names) if task.kind != "regression" else None,
         **probed.facts,
+        "unit_word": choose_units(corpus, examples)[1],
         "left_out": dict(examples.left_out),
     }
 

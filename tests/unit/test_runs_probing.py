@@ -21,7 +21,7 @@ from braindash.runs.probing import ARRAYS, PROBING, choose_units, probe_run, rea
 from braindash.runs.record import Run, RunStore
 from braindash.studies.textgrid import write_textgrid
 
-RATE, PIECE = 16000, 0.4
+RATE, PIECE = 16000, 0.5  # a half, so that times are exact
 TONES = {"AA": 300.0, "IY": 900.0, "UW": 2500.0}  # phones that a layer must tell apart
 LIMITS = Limits(max_examples=600, fewest_examples=20, fewest_per_class=5)
 
