@@ -83,7 +83,7 @@ def plan_folds(
     names, group = _numbered(groups)
     if len(names) == 1:
         raise BraindashError(
-            f"All examples are of one group, {names[0]!r}, which would be on both sides of every fold.",
+            f"All examples are of one group, {str(names[0])!r}, which would be on both sides of every fold.",
             "Use recordings of at least two stories or speakers.",
         )
     rng = np.random.default_rng(seed)

@@ -43,13 +43,17 @@ class Blocks:
         Rows of the examples, block after block.
     edges : (n_blocks + 1,) int
         Where blocks begin in ``order``.
-    roles : (2 * n_folds, n_blocks) float32
+    roles : (2 * n_folds, n_blocks) float64
         1 where a block is in the inner training part (even rows) or the training part (odd rows) of a fold.
     """
 
     order: np.ndarray
     edges: np.ndarray
     roles: np.ndarray
+
+    def memory(self, width: int) -> int:
+        """Return the bytes of the products of features that one layer needs."""
+        return 8 * width**2 * sum(self.roles.shape)
 
 
 def make_blocks(folds: Sequence[Fold], n: int) -> Blocks:
@@ -61,7 +65,7 @@ def make_blocks(folds: Sequence[Fold], n: int) -> Blocks:
     used = np.flatnonzero(role.any(1))
     kinds, block = np.unique(role[used], axis=0, return_inverse=True)
     block = np.asarray(block).reshape(-1)
-    roles = np.empty((2 * len(folds), len(kinds)), dtype=np.float32)
+    roles = np.empty((2 * len(folds), len(kinds)))
     roles[0::2] = kinds.T == 2
     roles[1::2] = kinds.T > 0
     edges = np.concatenate([[0], np.cumsum(np.bincount(block, minlength=len(kinds)))])
@@ -119,7 +123,7 @@ def fit_and_answer(X: np.ndarray, Y: np.ndarray, kind: Kind, folds: Sequence[Fol
 
 
 def _scaled(X: np.ndarray) -> np.ndarray:
-    """Centre and scale over all examples; that drops out of every fit, and keeps float32 products accurate."""
+    """Centre and scale over all examples; that drops out of every fit, and keeps sums accurate."""
     mean = X.mean(0, dtype=np.float64)
     X = X - mean.astype(np.float32)
     scale = np.sqrt(np.einsum("ij,ij->j", X, X) / len(X))
@@ -134,19 +138,20 @@ class _Sums:
     n: np.ndarray
     x: np.ndarray  # (parts, p)
     y: np.ndarray  # (parts, c)
-    xx: np.ndarray  # (parts, p, p) float32
-    xy: np.ndarray  # (parts, p, c) float32
+    xx: np.ndarray  # (parts, p, p)
+    xy: np.ndarray  # (parts, p, c)
 
     @classmethod
     def of(cls, X: np.ndarray, labels: np.ndarray, blocks: Blocks) -> _Sums:
         X, labels = X[blocks.order], labels[blocks.order]
         n_blocks, p, c = blocks.roles.shape[1], X.shape[1], labels.shape[1]
-        xx, xy = np.empty((n_blocks, p, p), dtype=np.float32), np.empty((n_blocks, p, c), dtype=np.float32)
+        xx, xy = np.empty((n_blocks, p, p)), np.empty((n_blocks, p, c))
         x, y = np.empty((n_blocks, p)), np.empty((n_blocks, c))
         for b, (start, stop) in enumerate(pairwise(blocks.edges)):
             here, there = X[start:stop], labels[start:stop]
-            np.matmul(here.T, here, out=xx[b])
-            np.matmul(here.T, there, out=xy[b])
+            exact = here.astype(np.float64)  # what float32 would round off is not small beside the least penalty
+            np.matmul(exact.T, exact, out=xx[b])
+            np.matmul(exact.T, there, out=xy[b])
             x[b], y[b] = here.sum(0, dtype=np.float64), there.sum(0, dtype=np.float64)
         n_parts = len(blocks.roles)
         return cls(
@@ -160,8 +165,7 @@ class _Sums:
     def standardised(self, part: int, n_sets: int) -> _Part:
         n = float(self.n[part])
         mean, shares = self.x[part] / n, self.y[part] / n
-        S = self.xx[part].astype(np.float64)
-        S /= n
+        S = self.xx[part] / n
         variance = np.diagonal(S) - mean**2
         scale = np.where(variance > SMALLEST_VARIANCE, np.sqrt(np.maximum(variance, SMALLEST_VARIANCE)), 1.0)
         S -= np.outer(mean, mean)

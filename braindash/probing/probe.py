@@ -21,6 +21,7 @@ __all__ = ["Probed", "add_q", "probe"]
 
 REFERENCE = "pretrained"
 MOST_SHUFFLES, SHUFFLED_COLUMNS = 3, 100  # draws that a control is averaged over: fewer where labels are many
+MEMORY = 4_000_000_000  # bytes for the layers that are probed at once
 
 Row = dict[str, Any]
 # progress(done, total, what was just probed)
@@ -297,7 +298,8 @@ def _probe_layers(
         if model != reference:
             jobs += [(model, i) for i, x in enumerate(states) if not np.array_equal(x, features[reference][i])]
     done: dict[tuple[str, int], _Layer] = {}
-    with _one_thread_each() as n_workers, ThreadPoolExecutor(n_workers) as pool:
+    fit_in = MEMORY // max(plan.blocks.memory(states.shape[2]) for states in features.values())
+    with _one_thread_each() as n_threads, ThreadPoolExecutor(int(np.clip(fit_in, 1, n_threads))) as pool:
         results = pool.map(lambda job: _probe_layer(np.asarray(features[job[0]][job[1]]), plan), jobs)
         for (model, i), result in zip(jobs, results, strict=True):
             done[model, i] = result
