@@ -64,7 +64,8 @@ def settle(corpus: Corpus, limits: Limits, cut: Cut, *, apart: str = "group") ->
     """Return the examples of a task: inside their recordings, no rare classes, as many as the limits allow.
 
     Half of the examples are for scoring where the corpus keeps recordings for learning alone, an
-    equal number from every group, and within a group an equal number of every class, as far as there are so many.
+    equal number from every group, within a group of every class, and within a class of every item, as far as
+    there are so many.
 
     Parameters
     ----------
@@ -77,13 +78,15 @@ def settle(corpus: Corpus, limits: Limits, cut: Cut, *, apart: str = "group") ->
         Too few examples, classes or groups are left to learn from and to score on.
     """
     cut = _inside(corpus, cut)
+    _check_groups(corpus, cut, apart)
     cut = _drop_rare(corpus, limits, cut, apart)
     if len(cut.spans) > limits.max_examples:
         groups, scored = sides(corpus, cut.recording, apart)
         classes = cut.y if is_classes(cut.y) else np.zeros(len(cut.y), dtype=int)
-        chosen = choose_evenly([scored, groups, classes], limits.max_examples, limits.seed)
+        items = classes if cut.items is None else cut.items
+        chosen = choose_evenly([scored, groups, classes, items], limits.max_examples, limits.seed)
         cut = _drop_rare(corpus, limits, cut.keep(chosen, beyond(limits)), apart)
-    _check_enough(corpus, limits, cut, apart)
+    _check_enough(corpus, limits, cut)
     y, names = cut.y, cut.names
     if is_classes(y):
         present = np.unique(y)
@@ -199,19 +202,24 @@ def _drop_rare(corpus: Corpus, limits: Limits, cut: Cut, apart: str) -> Cut:
     return replace(cut, y=y[:, enough], names=names, left_out=left_out)
 
 
-def _check_enough(corpus: Corpus, limits: Limits, cut: Cut, apart: str) -> None:
-    groups, scored = sides(corpus, cut.recording, apart) if len(cut.recording) else (np.array([]), np.array([], bool))
-    n_scored = int(scored.sum())
+def _check_groups(corpus: Corpus, cut: Cut, apart: str) -> None:
+    if not len(cut.recording):
+        return
+    groups, _ = sides(corpus, cut.recording, apart)
+    word = apart if apart == "recording" else corpus.group_word
+    if len(np.unique(groups)) < 2:
+        raise BraindashError(
+            f"All {cut.unit} are of one {word}, {str(groups[0])!r}; nothing would be left to learn from.",
+            f"Use recordings of two or more {_plural(word)}.",
+        )
+
+
+def _check_enough(corpus: Corpus, limits: Limits, cut: Cut) -> None:
+    n_scored = sum(corpus.recordings[i].scored for i in cut.recording)
     if n_scored < limits.fewest_examples:
         raise BraindashError(
             f"{n_scored} {cut.unit} can be scored{_reasons(cut)}; {limits.fewest_examples} are needed.",
             "Use more recordings, or lower the fewest examples.",
-        )
-    word = apart if apart == "recording" else corpus.group_word
-    if len(np.unique(groups)) < 2:
-        raise BraindashError(
-            f"All {cut.unit} are of one {word}, {groups[0]!r}; nothing would be left to learn from.",
-            f"Use recordings of two or more {_plural(word)}.",
         )
     n_items = limits.fewest_per_class if cut.items is None else len(np.unique(cut.items))
     if n_items < limits.fewest_per_class:

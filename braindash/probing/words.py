@@ -129,14 +129,10 @@ def word_at(words: pd.DataFrame, recording: np.ndarray, times: np.ndarray) -> np
     words : the table of :class:`Words`, its rows in order of recording and onset
     recording, times : (n,)
     """
-    out = np.full(len(times), -1)
-    for i in np.unique(recording):
-        own = np.flatnonzero(words["recording"].to_numpy() == i)
-        if not len(own):
-            continue
-        rows = np.flatnonzero(recording == i)
-        onsets, offsets = words["onset"].to_numpy()[own], words["offset"].to_numpy()[own]
-        at = np.searchsorted(onsets, times[rows], side="right") - 1
-        inside = (at >= 0) & (times[rows] < offsets[np.maximum(at, 0)])
-        out[rows[inside]] = own[at[inside]]
-    return out
+    of, onsets, offsets = (words[c].to_numpy() for c in ("recording", "onset", "offset"))
+    if not len(of):
+        return np.full(len(times), -1)
+    apart = 1.0 + max(float(offsets.max()), float(np.max(times, initial=0.0)))  # seconds from recording to recording
+    at = np.searchsorted(of * apart + onsets, recording * apart + times + 1e-6, side="right") - 1
+    inside = (at >= 0) & (of[at] == recording) & (times < offsets[at])
+    return np.where(inside, at, -1)
