@@ -24,6 +24,7 @@ from braindash.config import Home
 from braindash.errors import BraindashError
 from braindash.files import atomic_write, disk_errors
 from braindash.probing.base import Corpus, Recording
+from braindash.probing.corpora.choosing import count
 from braindash.studies.textgrid import COLUMNS
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 RATE = 16_000
 VERSION = 1  # of what is kept; another one is aligned again
 _FRAME = 0.01  # seconds
-_CENTRE = 0.0078  # a boundary lies between the centres of two 25.6-ms windows
-_LONGEST = 600.0  # seconds, of one recording
+_LAG = 0.02  # seconds: the model hears changes coming; measured on the word times of LJSpeech utterances
+_LONGEST = 120.0  # seconds of one recording: memory grows with seconds times words, 0.4 GB here
+_LOUD = 25.0  # dB below the loudest 10 ms: speech, not silence
+_OUTSIDE = 0.25  # share of what is loud that may lie between the words
 _SHOWN = 5
 
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
@@ -50,7 +53,7 @@ class AlignmentError(BraindashError):
 
 
 REASONS = {
-    "signs": "with digits or signs, whose reading is not known",
+    "signs": "with digits or signs",
     "unknown": "with words that the dictionary lacks",
     "empty": "whose transcript has no words",
     "misfit": "whose transcript does not fit the sound",
@@ -138,10 +141,11 @@ class Aligner:
         except RuntimeError:
             entries = None
         rows = [] if entries is None else _rows(entries, seconds)
-        if [_plain(name) for name, _, _, _ in rows] != words:
+        spans = [(on, off) for _, on, off, _ in rows]
+        if [_plain(name) for name, *_ in rows] != words or _loud_outside(audio, spans) > _OUTSIDE:
             raise AlignmentError(
-                "No way was found through the recording that says its transcript.",
-                "Check that the transcript is what is said, in English.", "misfit",
+                "The transcript does not fit the recording.",
+                "Check that it is what is said, all of it, in English.", "misfit",
             )  # fmt: skip
         return (
             pd.DataFrame([(_plain(name), on, off) for name, on, off, _ in rows], columns=COLUMNS),
@@ -260,8 +264,8 @@ class _LeftOut:
         for reason, names in self.names.items():
             first = list(self.words[reason])[:_SHOWN] or names[:_SHOWN]
             out.append(
-                f"{len(names):,} recordings {REASONS[reason]} were not aligned and take no part in tasks of words and "
-                f"phones (first: {', '.join(w[:80] for w in first)})."
+                f"Not aligned, and without tasks of words and phones: {count(len(names), 'recording')} "
+                f"{REASONS[reason]} (first: {', '.join(w[:80] for w in first)})."
             )
         return out
 
@@ -314,8 +318,21 @@ def _rows(entries: Any, seconds: float) -> list[tuple[str, float, float, list[tu
 
 
 def _times(entry: Any, seconds: float) -> tuple[float, float]:
-    first = 0.0 if entry.start == 0 else entry.start * _FRAME + _CENTRE
-    return first, min((entry.start + entry.duration) * _FRAME + _CENTRE, seconds)
+    first = 0.0 if entry.start == 0 else entry.start * _FRAME + _LAG
+    return first, min((entry.start + entry.duration) * _FRAME + _LAG, seconds)
+
+
+def _loud_outside(audio: np.ndarray, spans: list[tuple[float, float]]) -> float:
+    """Return the share of the loud 10-ms frames that no word covers: much of it, and other words were said."""
+    n = round(_FRAME * RATE)
+    frames = np.asarray(audio[: len(audio) // n * n], dtype=np.float64).reshape(-1, n)
+    level = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-10)
+    # where the background is within reach of speech, halfway between the two
+    loud = level > max(level.max() - _LOUD, (level.max() + np.quantile(level, 0.1)) / 2)
+    covered = np.zeros(len(level), dtype=bool)
+    for onset, offset in spans:
+        covered[int(onset / _FRAME) : int(np.ceil(offset / _FRAME))] = True
+    return float((loud & ~covered).sum() / max(1, loud.sum()))
 
 
 def _plain(name: str) -> str:

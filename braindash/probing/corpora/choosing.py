@@ -80,7 +80,7 @@ def choose(candidates: Sequence[Candidate], max_minutes: float | None, *, group_
     durations: dict[str, float] = {}
     total = 0.0
     for queue, until in ((scored, limit / 2), (others, limit), (scored, limit)):
-        while total < until and (found := next(queue, None)) is not None:
+        while total < until - 1e-6 and (found := next(queue, None)) is not None:
             durations[found[0].name] = found[1]
             total += found[1]
     kept = [(c, durations[c.name]) for c in candidates if c.name in durations]
@@ -102,7 +102,7 @@ def choose(candidates: Sequence[Candidate], max_minutes: float | None, *, group_
     if n_left:
         caveats.append(
             f"{len(kept):,} of {len(candidates):,} recordings are used, chosen evenly over labels and {group_word}s; "
-            f"{n_left:,} are left out to stay within {max_minutes:g} minutes."
+            f"{n_left:,} are left out to stay near {max_minutes:g} minutes."
         )
     return Chosen(kept, tuple(caveats))
 

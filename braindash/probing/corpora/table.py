@@ -233,17 +233,26 @@ def _find(path: Path) -> Path:
     return found[0]
 
 
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose named index is columns again."""
+    return table.reset_index(drop=all(name is None for name in table.index.names))
+
+
 def _read(file: Path) -> pd.DataFrame:
     read: dict[str, Callable[[], pd.DataFrame]] = {
         ".csv": lambda: pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig"),
         ".tsv": lambda: pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig", quoting=3),
-        ".parquet": lambda: pd.read_parquet(file),
+        ".parquet": lambda: _flat(pd.read_parquet(file)),
     }
     try:
         table = read[file.suffix.lower()]()
     except Exception as error:  # pandas and pyarrow raise many kinds
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise BraindashError(f"The table {file} cannot be read ({first[:200]}).", "Save it as UTF-8 csv.") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes more cells than columns for an index
+        raise BraindashError(
+            f"The table {file} has rows with more cells than columns.", "Put text with commas into quotes."
+        )
     table.columns = [str(name).strip() for name in table.columns]
     lower = {name: name.lower() for name in table.columns if name.lower() in _OWN}
     table = table.rename(columns=lower)
