@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from braindash.cli.comparing import difference_table
 from braindash.cli.executors import (
     AccountOption,
     CpusOption,
@@ -19,7 +20,6 @@ from braindash.cli.executors import (
     executor_from,
 )
 from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, plain
-from braindash.cli.tuning import difference_table
 from braindash.errors import BraindashError
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]

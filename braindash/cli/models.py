@@ -113,7 +113,7 @@ def _seen_lines(info: ModelInfo) -> list[str]:
 
 
 def _score_lines(records: Mapping[str, Any]) -> list[str]:
-    from braindash.cli.tuning import difference_table
+    from braindash.cli.comparing import difference_table
 
     last = max((row["layer"] for row in records["differences"]), default=None)
     return ["", *difference_table([records], roi=None, layer=last, model=None, subject=None)]

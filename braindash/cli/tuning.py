@@ -1,8 +1,8 @@
-"""``braindash demo | tune | compare``"""
+"""``braindash demo | tune``"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +19,8 @@ from braindash.cli.executors import (
     TimeOption,
     executor_from,
 )
-from braindash.cli.session import HomeOption, JsonOption, Session, plain, table
-from braindash.errors import BraindashError, closest
+from braindash.cli.session import HomeOption, JsonOption, Session, plain
+from braindash.errors import BraindashError
 from braindash.jobs.words import duration
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def add_to(app: typer.Typer) -> None:
     """Register this module's verbs."""
     app.command("demo")(demo)
     app.command("tune")(tune)
-    app.command("compare")(compare)
 
 
 def config_from(params: Mapping[str, Any]) -> TuneConfig:
@@ -210,91 +209,3 @@ def finish(session: Session, run: Run) -> None:
         raise typer.Exit(2 if status.error.kind == "user" else 1)
     session.tell(f"Go on with: braindash runs resume {run.id}")
     raise typer.Exit(1)
-
-
-def compare(
-    ctx: typer.Context,
-    run: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids of evaluated runs.", show_default=False)],
-    roi: Annotated[str | None, typer.Option("--roi", help="Only this region.")] = None,
-    layer: Annotated[int | None, typer.Option("--layer", help="Only this layer (0: the front end's output).")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Only brain_tuned, or a control's name.")] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="A subject, or all for their mean (the default).")
-    ] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Print differences from the pretrained model.
-
-    With 95 % intervals over test stories and targets.
-    """
-    session = Session(ctx, home, as_json)
-    every = []
-    for run_id in dict.fromkeys(run):
-        records = session.store.get(run_id).records()
-        if records is None:
-            raise BraindashError(f"Run {run_id} has not been evaluated.", f"Evaluate it: braindash evaluate {run_id}")
-        every.append(records)
-    for value, key in ((roi, "roi"), (layer, "layer"), (model, "model"), (subject, "subject")):
-        known = {str(row[key]) for records in every for row in records["differences"]}
-        if value is not None and str(value) not in known:
-            raise BraindashError(f"No {key} is called {str(value)!r} in these results.", closest(str(value), known))
-    # as JSON, the records are whole: what is left out of a table is for whoever reads it to choose
-    session.emit({"runs": every}, *difference_table(every, roi=roi, layer=layer, model=model, subject=subject))
-
-
-def difference_table(
-    every: Sequence[Mapping[str, Any]],
-    *,
-    roi: str | None,
-    layer: int | None,
-    model: str | None,
-    subject: str | None,
-) -> list[str]:
-    """Return the differences as lines: r and r / ceiling, each with its 95 % interval."""
-    rows = []
-    several = len(every) > 1
-    for records in every:
-        groups = _main_regions(records) if roi is None else {roi}
-        heard = {row["subject"] for row in records["differences"]}
-        shown = {subject} if subject else heard & {"all"} or heard
-        for row in records["differences"]:
-            if row["subject"] not in shown or row["roi"] not in groups:
-                continue
-            if (layer is not None and row["layer"] != layer) or (model is not None and row["model"] != model):
-                continue
-            rows.append(
-                [
-                    *([records["run"]] if several else []),
-                    row["model"],
-                    row["subject"],
-                    row["roi"],
-                    row["layer"],
-                    row["n_targets"],
-                    _signed(row["delta_r"]),
-                    _interval(row["ci_low"], row["ci_high"]),
-                    _signed(row.get("delta_r_norm")),
-                    _interval(row.get("r_norm_ci_low"), row.get("r_norm_ci_high")),
-                    row["q"],
-                ]
-            )
-    headings = ["model", "subject", "region", "layer", "targets", "Δr", "95 %", "Δr/ceiling", "95 %", "q"]
-    return table((["run"] if several else []) + headings, rows)
-
-
-def _main_regions(records: Mapping[str, Any]) -> set[str]:
-    """Return the named groups where there are any, so that a table is not as long as the parcellation."""
-    from braindash.encoding.regions import region_groups
-
-    present = {row["roi"] for row in records["differences"]}
-    return present & set(region_groups()) or present
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:+.3f}"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    if low is None or high is None or low != low or high != high:
-        return "–"
-    return f"[{low:+.3f}, {high:+.3f}]"

@@ -7,7 +7,7 @@ several participants, NeurIPS 2025; B = Vattikonda, Vaidya, Antonello & Huth, 20
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from braindash.comparing.evidence import PRETRAINED, Evidence, find, layer_words
 from braindash.comparing.verdicts import (
@@ -114,7 +114,10 @@ def _rising(e: Evidence) -> Judged:
     kept = {m: g for m, g in gaps.items() if m in e.mean_controls("region", LANGUAGE).gaps}
     gained = judge_gain(change, Controls(kept, e.control_command()), shows)
     placed = judge_place([depths[1] or {}], *e.part(LATE, 1), "the last third of the layers", "")
-    return judge_all([gained, placed])
+    found = judge_all([gained, placed])
+    already = judge_place([depths[0] or {}], *e.part(LATE, 1), "", "").verdict == "supported"
+    note = " It was best there before as well, so that no bell was there to lose." if already else ""
+    return replace(found, reason=found.reason + note)
 
 
 def _primary_same(e: Evidence) -> Judged:
@@ -303,7 +306,7 @@ FINDINGS: tuple[Finding, ...] = (
         _region_gain(LANGUAGE, "late-language regions"),
     ),
     Finding(
-        "1_rising_curve", "A", "The late-language curve over layers turns from bell-shaped to rising.",
+        "1_rising_curve", "A", "The late-language curve over layers, bell-shaped before, comes to rise up to the last layers.",
         "Its slope over depth rises, and it is best in the last third of the layers after tuning.",
         f"slope: {GAIN} Peak with its interval in the last third.", _rising,
     ),
