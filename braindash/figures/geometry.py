@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ MDS_COLUMNS = ("what", "model", "layer", "name", "x", "y")
 _MOST_NUMBERS = 7  # layers whose numbers fit into cells
 _MOST_TICKS = 9
 _MOST_NAMES = 14  # regions named beside their points; with more, in the hover text
+_NAME_LINE, _NAME_WIDTH, _NAME_LEAD = 17, 130, 26  # px: between names, of a name, from a point to its name
+_PLANE = (880, 470)  # px of the plane on a wide page
 
 
 def cka_map(
@@ -192,42 +195,66 @@ def moved_curves(
     return figure
 
 
-def _region_points(regions: pd.DataFrame, theme: ThemeName) -> list[go.Scatter]:
-    """Return the regions' points, and where they are few, their names."""
+def _region_points(regions: pd.DataFrame, theme: ThemeName) -> go.Scatter:
     import plotly.graph_objects as go
 
     colours = theme_of(theme)
     several = regions["name"].duplicated().any()
-    traces = [
-        go.Scatter(
-            x=regions["x"],
-            y=regions["y"],
-            mode="markers",
-            name="Brain regions",
-            legendrank=99,
-            opacity=0.7 if several else 1.0,
-            marker={"size": 8 if several else 11, "symbol": "diamond", "color": colours.muted},
-            hovertext=[plain(r, 60) for r in regions["hover" if "hover" in regions else "name"]],
-            hovertemplate="<b>%{hovertext}</b><extra></extra>",
-            cliponaxis=False,
+    return go.Scatter(
+        x=regions["x"],
+        y=regions["y"],
+        mode="markers",
+        name="Brain regions",
+        legendrank=99,
+        opacity=0.7 if several else 1.0,
+        marker={"size": 8 if several else 11, "symbol": "diamond", "color": colours.muted},
+        hovertext=[plain(r, 60) for r in regions["hover" if "hover" in regions else "name"]],
+        hovertemplate="<b>%{hovertext}</b><extra></extra>",
+        cliponaxis=False,
+    )
+
+
+def _name_regions(figure: go.Figure, regions: pd.DataFrame, scale: float, colour: str) -> None:
+    """Write the regions' names beside their points with thin leads, so that names do not cover each other.
+
+    ``scale`` is in pixels a unit; on a narrower page points lie closer and the names keep their distances.
+    """
+    middle = regions.groupby("name", sort=False)[["x", "y"]].mean()
+    points = middle.to_numpy(float) * (scale, -scale)  # pixels, down being positive
+    groups = [[i] for i in range(len(points))]
+    merged = True
+    while merged:
+        merged = False
+        places = {i: at for g in groups for i, at in _stack(points, g).items()}
+        for one, other in combinations(groups, 2):
+            gap = [(abs(places[i][0] - places[j][0]), abs(places[i][1] - places[j][1])) for i in one for j in other]
+            if any(dx < _NAME_WIDTH and dy < _NAME_LINE - 1 for dx, dy in gap):
+                groups = [g for g in groups if g not in (one, other)] + [one + other]
+                merged = True
+                break
+    for i, name in enumerate(middle.index):
+        figure.add_annotation(
+            x=middle["x"].iloc[i],
+            y=middle["y"].iloc[i],
+            ax=places[i][0] - points[i][0],
+            ay=places[i][1] - points[i][1],
+            text=plain(name, 40),
+            xanchor="left",
+            showarrow=True,
+            arrowhead=0,
+            arrowwidth=1,
+            arrowcolor=colour,
+            standoff=5,
+            font={"size": 13},
         )
-    ]
-    if regions["name"].nunique() <= _MOST_NAMES:
-        middle = regions.groupby("name", sort=False)[["x", "y"]].mean()
-        traces.append(
-            go.Scatter(
-                x=middle["x"],
-                y=middle["y"],
-                mode="text",
-                text=[plain(r, 40) for r in middle.index],
-                textposition="middle center" if several else "middle right",
-                textfont={"size": 13, "color": colours.text},
-                hoverinfo="skip",
-                showlegend=False,
-                cliponaxis=False,
-            )
-        )
-    return traces
+
+
+def _stack(points: np.ndarray, group: list[int]) -> dict[int, tuple[float, float]]:
+    """Return where the names of points that lie together stand: one below the other, right of them all."""
+    order = sorted(group, key=lambda i: points[i][1])
+    x = max(points[i][0] for i in group) + _NAME_LEAD
+    top = float(np.mean([points[i][1] for i in group])) - _NAME_LINE * (len(group) - 1) / 2
+    return {i: (x, top + _NAME_LINE * k) for k, i in enumerate(order)}
 
 
 def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
@@ -284,7 +311,7 @@ def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
             )
         )
     if len(regions):
-        figure.add_traces(_region_points(regions, theme))
+        figure.add_trace(_region_points(regions, theme))
     names = [*(model_style(m).title for m in order), "Brain regions"]
     top = legend_height(names)
     x, y = points["x"].to_numpy(float), points["y"].to_numpy(float)
@@ -310,5 +337,8 @@ def mds_plane(points: pd.DataFrame, *, theme: ThemeName = "light") -> go.Figure:
     }
     if len(points):
         figure.update_xaxes(**axis, range=[x.min() - room, x.max() + (2.2 if named else 1) * room])
+        if named and len(regions):
+            scale = min(_PLANE[0] / (float(np.ptp(x)) + 3.2 * room), _PLANE[1] / (float(np.ptp(y)) + 2 * room))
+            _name_regions(figure, regions, scale, colours.muted)
         figure.update_yaxes(**axis, range=[y.min() - room, y.max() + room], scaleanchor="x", scaleratio=1)
     return figure

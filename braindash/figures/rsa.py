@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, theme_of
+from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, theme_of, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +25,12 @@ _FAR = 3.0  # times the highest interval: a ceiling beyond is said, not drawn
 
 def similarity_map(
     matrix: np.ndarray,
-    layers: Sequence[int],
+    layers: Sequence[int | str],
     regions: Sequence[str],
     *,
     label: str,
+    x_title: str = LAYER_AXIS,
+    word: str = "layer ",
     diverging: bool = False,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -51,6 +53,8 @@ def similarity_map(
         ``regions`` are names as readers see them; two may be the same.
     label : str
         What the values are.
+    x_title, word : str
+        The axis's title, and what stands before a column's name in the hover text, where columns are not layers.
     diverging : bool
         For differences: a zero-centred range and a diverging colour map.
     vmin, vmax : float, optional
@@ -120,7 +124,7 @@ def similarity_map(
             },
         )
     )
-    where = [f"<b>{plain(r, 60)}</b>, layer {k}" for k in layers for r in regions]
+    where = [f"<b>{plain(r, 60)}</b>, {word}{plain(k, 40)}" for k in layers for r in regions]
     figure.add_trace(_points(matrix, where, details, label, diverging))
     if numbers:
         write_numbers(figure, matrix, np.where(stars, MARK, ""), cmap, (low, high), diverging)
@@ -144,10 +148,11 @@ def similarity_map(
     )
     every = -(-shape[0] // _MOST_TICKS)
     figure.update_xaxes(
-        title=LAYER_AXIS,
+        title=x_title,
         title_font_size=FONT_SIZE,
         tickvals=list(range(0, shape[0], every)),
-        ticktext=[str(k) for k in layers][::every],
+        ticktext=[wrap(plain(k, 24), 10) for k in layers][::every],
+        tickangle=0 if x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS else None,
         range=[-0.5, shape[0] - 0.5],
         showgrid=False,
         zeroline=False,
@@ -236,10 +241,13 @@ def cell_number(value: float, signed: bool) -> str:
         return "0"
     digits = 3 if abs(value) < 0.0995 and signed else 2
     text = f"{value:{'+' if signed else ''}.{digits}f}"
+    text = text if signed else text.replace("-0.00", "0.00")
     return text.replace("-", "−").replace("0.", ".", 1)
 
 
-def _map_alt(matrix: np.ndarray, layers: Sequence[int], regions: Sequence[str], label: str, marked: np.ndarray) -> str:
+def _map_alt(
+    matrix: np.ndarray, layers: Sequence[int | str], regions: Sequence[str], label: str, marked: np.ndarray
+) -> str:
     size = f"{_count(len(layers), 'layer')} and {_count(len(regions), 'region')}"
     if not np.isfinite(matrix).any():
         return f"Table of {label} for {size}; no cell has a value."

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from braindash.ui import names, rsa_words
 from braindash.ui.partition_view import space_title as known_space
 from braindash.ui.results import chart, theme
-from braindash.ui.text import escape, number
+from braindash.ui.text import escape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,59 +152,89 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
 
 def spaces(rsa: Rsa, choice: Choice) -> None:
     """Show how alike regions and layers are to plain feature spaces, where the file says so."""
-    regions, layers = space_tables(rsa, choice)
-    left_out = rsa.table("spaces_left_out", ("space", "why"))
-    if regions.empty and layers.empty:
+    regions = region_spaces(rsa, choice)
+    layers = {m: layer_spaces(rsa, m) for m in dict.fromkeys(("pretrained", choice.model))}
+    if regions.empty and all(table.empty for table in layers.values()):
         return
     st.subheader("What the geometry is made of")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        if not regions.empty:
+            st.markdown(f"**Brain regions, {escape(rsa_words.whose(rsa, choice.subject))}**")
+            _space_map(regions, rsa, "rsa_region_spaces", shared_of(regions))
+    with right:
+        for model, table in layers.items():
+            if not table.empty:
+                st.markdown(f"**Layers, {escape(names.model(model).lower())}**")
+                _space_map(table, rsa, f"rsa_{'before' if model == 'pretrained' else 'after'}_spaces",
+                           shared_of(*layers.values()))  # fmt: skip
     st.caption(
-        "Similarity of RDMs with those of simple features of the same conditions, such as the sound's spectrum or the "
-        "words' meaning. Pretrained → tuned where a cell holds two numbers."
+        "Similarity of RDMs with those of simple features of the same conditions: what a geometry near a region's or a "
+        "layer's could be about. Both models share one scale."
     )
-    if not regions.empty:
-        st.table(regions)
-    if not layers.empty:
-        st.table(layers)
-    for row in left_out.itertuples():
-        st.text(f"Left out: {space_title(rsa, str(row.space)).lower()}, because {row.why}")
+    for row in rsa.table("spaces_left_out", ("space", "why")).itertuples():
+        st.text(f"Left out: {space_title(rsa, str(row.space)).lower()}. {row.why}")
 
 
-def space_tables(rsa: Rsa, choice: Choice) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return similarities to feature spaces as text: regions × spaces, and layers × spaces before → after."""
-    import pandas as pd
+def shared_of(*tables: pd.DataFrame) -> tuple[float, float]:
+    """Return one colour range for tables of similarities."""
+    import numpy as np
 
+    from braindash.cortex.colour import shared_limits
+
+    found = [t.to_numpy(float) for t in tables]
+    known = any(np.isfinite(v).any() for v in found)
+    return shared_limits(*found, percentile=100) if known else (0.0, 1.0)
+
+
+def _space_map(table: pd.DataFrame, rsa: Rsa, key: str, limits: tuple[float, float]) -> None:
+    """Draw a table whose columns are the rows of the map."""
+    from braindash.figures import similarity_map
+    from braindash.figures.rsa import LAYER_AXIS
+
+    of_layers = table.index.name == "layer"
+    figure = similarity_map(
+        table.to_numpy(float),
+        list(table.index) if of_layers else [space_title(rsa, s) for s in table.index],
+        [space_title(rsa, s) for s in table.columns] if of_layers else [rsa.title(r) for r in table.columns],
+        label="Similarity of RDMs",
+        x_title=LAYER_AXIS if of_layers else "",
+        word="layer " if of_layers else "",
+        vmin=limits[0],
+        vmax=limits[1],
+        theme=theme(),
+    )
+    chart(figure, key=key)
+
+
+def region_spaces(rsa: Rsa, choice: Choice) -> pd.DataFrame:
+    """Return similarities of regions to feature spaces: spaces down, regions across, from the ear to language."""
     rows = rsa.table("spaces", ("space", "roi", "similarity"))
     if "subject" in rows and not rows.empty:
         own = rows["subject"].astype(str)
-        rows = rows[own == (choice.subject if (own == choice.subject).any() else own.iloc[0])]
-    order = list(dict.fromkeys(rows["space"].astype(str)))
-    found = {(str(r.roi), str(r.space)): _float(r.similarity) for r in rows.itertuples()}
-    known = [r for r in rsa.regions if any((r, s) in found for s in order)]
-    regions = pd.DataFrame(
-        [[number(found.get((r, s)), 3) for s in order] for r in known],
-        index=pd.Index([escape(rsa.title(r)) for r in known], name="Region"),
-        columns=[escape(space_title(rsa, s)) for s in order],
-    )
+        rows = rows[own == choice.subject]
+    return _table(rows, "space", "roi", list(dict.fromkeys(rows["space"].astype(str))), list(rsa.regions))
+
+
+def layer_spaces(rsa: Rsa, model: str) -> pd.DataFrame:
+    """Return similarities of a model's layers to feature spaces: layers down, spaces across."""
+    import pandas as pd
+
     rows = rsa.table("layer_spaces", ("space", "model", "layer", "similarity"))
-    order = list(dict.fromkeys(rows["space"].astype(str)))
-    at = {(str(r.model), _float(r.layer), str(r.space)): _float(r.similarity) for r in rows.itertuples()}
-    layers = pd.DataFrame(
-        [
-            [f"{number(at.get(('pretrained', k, s)), 3)} → {number(at.get((choice.model, k, s)), 3)}" for s in order]
-            for k in rsa.layers
-        ]
-        if order
-        else [],
-        index=pd.Index([names.layer(k, rsa.last_layer) for k in rsa.layers] if order else [], name="Layer"),
-        columns=[escape(space_title(rsa, s)) for s in order],
-    )
-    return regions, layers
+    rows = rows[rows["model"] == model].assign(layer=lambda t: pd.to_numeric(t["layer"], errors="coerce"))
+    return _table(rows, "layer", "space", list(rsa.layers), list(dict.fromkeys(rows["space"].astype(str))))
+
+
+def _table(rows: pd.DataFrame, down: str, across: str, index: list[Any], columns: list[Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    values = pd.to_numeric(rows["similarity"], errors="coerce")
+    table = rows.assign(similarity=values).drop_duplicates([down, across])
+    out = table.set_index([down, across])["similarity"].unstack(across)
+    out = out.reindex(index=[k for k in index if k in out.index], columns=[c for c in columns if c in out.columns])
+    return out.rename_axis(index=down).astype(float)
 
 
 def space_title(rsa: Rsa, space: str) -> str:
     titles = rsa.document.get("space_titles")
     return str((titles.get(space) if isinstance(titles, dict) else None) or known_space(space))
-
-
-def _float(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")

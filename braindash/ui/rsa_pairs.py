@@ -82,12 +82,11 @@ def section(run: Run, rsa: Rsa, choice: Choice) -> None:
         escape(
             f"Each square: how different two conditions are, as a percentile of all pairs ({count(shown, 'condition')}"
             f"{thinned}). In the order of the stories; where all three show the same pattern, they find the same "
-            f"things alike. Grey: not compared.{same}"
+            f"things alike. Grey: not compared. Click below a diagonal to choose a pair.{same}"
         )
     )
-    st.dataframe(
+    st.table(
         table(panels, rdms, first, second),
-        hide_index=True,
         width="content",
         alt="Dissimilarity and percentile of the chosen pair in each RDM.",
     )
@@ -244,9 +243,9 @@ def table(panels: list[Panel], rdms: Rdms, first: int, second: int) -> pd.DataFr
             value, rank = float(panel.values[at]), float(panel.ranks[at])
         rows.append(
             {
-                "RDM": panel.title,
+                "RDM": escape(panel.title),
                 "Dissimilarity": number(value, 3),
                 "Percentile": number(rank, 0) if rank == rank else "not compared",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).set_index("RDM")

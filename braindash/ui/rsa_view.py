@@ -100,7 +100,8 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
                 continue
             with st.container(height=720, border=False) if many else st.container():
                 _clickable(figure, f"rsa_{which}", rsa)
-    st.caption(escape(_map_note(rsa, choice)))
+    with second[0]:
+        st.caption(escape(_map_note(rsa, choice)))
     _numbers(rsa, choice)
     return choice
 

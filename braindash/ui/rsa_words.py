@@ -71,17 +71,16 @@ def answer(rsa: Rsa, model: str, subject: str) -> list[str]:
         sure = tested[tested["q"] < rsa_data.LEVEL]
         rose, fell = int((sure["delta"] > 0).sum()), int((sure["delta"] < 0).sum())
         reached = rows[rows["delta"] != 0]
-        same = sorted(set(rows["layer"]) - set(reached["layer"]))
-        untouched = f"; {layers_text(same)} hold{'s' if len(same) == 1 else ''} the same states" if same else ""
-        found = (
-            f"{rose:,} came closer to the brain's geometry and {fell:,} moved away from it"
-            if rose or fell
-            else "none changed its likeness to the brain's geometry"
-        )
-        said.append(
-            f"Of the {count(len(reached), 'cell')} of layer and region that differ in {who}, {found} at q < .05 "
-            f"({whose(rsa, subject)}{untouched})."
-        )
+        layers = sorted(set(reached["layer"]))
+        same = len(layers) < len(set(rows["layer"]))
+        cells = f"{count(len(reached), 'cell')} of layer and region"
+        first = f"{who[0].upper()}{who[1:]} differs from the pretrained one in {layers_text(layers)}. " if same else ""
+        of = f"their {cells}" if same else cells
+        test = f"(q < .05, {whose(rsa, subject)})"
+        if rose or fell:
+            said.append(f"{first}In {rose:,} of {of}, its similarity to the brain rose, in {fell:,} it fell {test}.")
+        else:
+            said.append(f"{first}In none of {of} did its similarity to the brain change {test}.")
     focus = focus_region(rsa)
     said += [s] if (s := change_sentence(rsa, model, subject, focus, rsa.last_layer)) else []
     return said

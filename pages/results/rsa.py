@@ -6,6 +6,7 @@ from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers, rsa_data, rsa_layers, rsa_pairs, rsa_view
 
 st.title("RSA")
+st.markdown("Do a layer and a brain region find the same moments of a story alike, and did tuning change that?")
 rows = {row.id: row for row in readers.run_rows() if row.has_results or rsa_data.has_rsa(row.id)}
 if not rows:
     notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in readers.run_rows()))
