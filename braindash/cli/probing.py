@@ -99,12 +99,14 @@ def _corpus(
 
         return study_corpus(open_study(run.config.study, run.home), max_minutes=minutes, vectors=vectors)
     kind, path = parse_corpus(corpus)
-    options = {"vectors": vectors} if vectors is not None else {}
+    options: dict[str, Any] = {"vectors": vectors} if vectors is not None else {}
+    if kind == "study":
+        options["home"] = session.home
     opened = open_corpus(kind, path, max_minutes=minutes, **options)
     if align:
         from braindash.probing.alignment import aligned
 
-        opened = aligned(opened, session.home, lambda done, total: show(0.0, f"Aligning {done} of {total}"))
+        opened = aligned(opened, session.home, lambda fraction, what: show(0.0, what))
     return opened
 
 
