@@ -306,7 +306,7 @@ FINDINGS: tuple[Finding, ...] = (
         _region_gain(LANGUAGE, "late-language regions"),
     ),
     Finding(
-        "1_rising_curve", "A", "The late-language curve over layers, bell-shaped before, comes to rise up to the last layers.",
+        "1_rising_curve", "A", "The late-language curve over layers, a bell before, comes to rise to the last layers.",
         "Its slope over depth rises, and it is best in the last third of the layers after tuning.",
         f"slope: {GAIN} Peak with its interval in the last third.", _rising,
     ),
