@@ -107,7 +107,10 @@ def probe_changes(
     if picked is not None:
         i, j = picked
         box = {"x0": j - 0.5, "x1": j + 0.5, "y0": i - 0.5, "y1": i + 0.5}
-        shapes.append({"type": "rect", **box, "line": {"color": colours.text, "width": 2.5}})
+        # white within black, seen on every colour of the scale
+        shapes += [
+            {"type": "rect", **box, "line": {"color": c, "width": w}} for c, w in (("#000000", 5), ("#FFFFFF", 2))
+        ]
     alt = alt_text("probe_changes", delta=delta, layers=list(layers), tasks=list(tasks), sure=sure, label=label)
     layout = base_layout(theme, 150 + _ROW * len(tasks), margin={"l": 8, "r": 84, "t": 12, "b": 124}, shapes=shapes)
     layout |= {

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 SHUFFLED, CHANCE, BASELINE = "Labels shuffled", "Chance", "Most frequent class"
-REFERENCE = "random_weights"  # drawn without its interval, dashed
+REFERENCE = "random_weights"
+_MANY = 14  # layers beyond which marks are smaller
 _PANEL = 290  # px, of one task
 _SAME = 1e-9  # a baseline that differs from chance by less is chance
 _LEGEND = 560  # px in which the legend finds room
@@ -219,10 +220,16 @@ def _marks(line: ProbeLine, x: Sequence[int], theme: ThemeName) -> dict[str, Any
     return {
         "type": "scatter", "x": x, "y": line.score, "mode": "lines+markers", "cliponaxis": False,
         "line": {"color": colour, "width": style.width, "dash": style.dash},
-        "marker": {"size": style.size if len(x) <= 14 else style.size - 2, "symbol": style.symbol, "color": colour},
+        "marker": {"size": _mark_size(line.model, len(x)), "symbol": style.symbol, "color": colour},
         "selected": UNDIMMED, "unselected": UNDIMMED, "customdata": [[line.model] for _ in x], "hovertext": told,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }  # fmt: skip
+
+
+def _mark_size(model: str, n_layers: int) -> int:
+    """Return the size of marks in px; over many layers those of the untrained model would hide its dashes."""
+    size = model_style(model).size
+    return size if n_layers <= _MANY else 3 if model == REFERENCE else size - 2
 
 
 def _levels(chance: float, baseline: float) -> list[tuple[float, str]]:

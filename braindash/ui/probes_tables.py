@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05  # of q, below which a difference is called one
 MEASURES = {"score": "Score", "selectivity": "Selectivity"}
-_FEW = 4  # tasks named in the answer for each direction
+_FEW = 3  # tasks named in the answer for each direction
 _FEW_EXAMPLES = 5  # of a class; shares of fewer say nothing
 _MOST_HELD_OUT = 12  # names in a cell
 

@@ -135,8 +135,9 @@ def curves(probing: Probing, choice: Choice) -> None:
             with column:
                 _panel(probing, task, models, choice, place)
     st.caption(
-        "Every panel has its own vertical scale. Bands\\: 95 % intervals over the groups that were held out. Dotted\\: "
-        "the same probe taught with shuffled labels. Click a point for its details below."
+        "Every panel has its own vertical scale. Bands\\: 95 % intervals over held-out stories, speakers, stretches of "
+        "sound or word types, as *What the probes are* says. Dotted\\: the same probe taught with shuffled labels. "
+        "Click a point for its details below."
     )
 
 
@@ -154,7 +155,7 @@ def _panel(probing: Probing, task: ProbeTask, models: Sequence[str], choice: Cho
             probing.layers,
             title=task.title,
             note=panel_note(task),
-            y_label=task.metric,
+            y_label=_y_label(task),
             chance=task.chance,
             baseline=task.baseline,
             picked=choice.layer if task.name == choice.task else None,
@@ -167,17 +168,15 @@ def _panel(probing: Probing, task: ProbeTask, models: Sequence[str], choice: Cho
 
 
 def panel_note(task: ProbeTask) -> str:
-    """Return the line under a panel's title: level, classes, examples."""
-    parts = [task.level] if task.level else []
-    if task.classes and task.kind != "regression":
-        parts.append(count(len(task.classes), "label" if task.kind == "multilabel" else "class", _plural(task)))
-    if task.n:
-        parts.append(f"n = {task.n:,}")
-    return " · ".join(parts)
+    """Return the line under a panel's title: its level and its examples."""
+    return " · ".join([*([task.level] if task.level else []), *([f"n = {task.n:,}"] if task.n else [])])
 
 
-def _plural(task: ProbeTask) -> str:
-    return "labels" if task.kind == "multilabel" else "classes"
+def _y_label(task: ProbeTask) -> str:
+    if task.kind == "multilabel":
+        return f"Mean F1 of {count(len(task.classes), 'label')}" if task.classes else task.metric
+    named = task.kind == "classification" and task.classes
+    return f"{task.metric}, {count(len(task.classes), 'class', 'classes')}" if named else task.metric
 
 
 def _answering(figure: go.Figure, key: str, then: Any, with_: tuple[Any, ...]) -> None:

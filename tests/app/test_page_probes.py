@@ -132,7 +132,7 @@ def test_a_panel_holds_scores_bands_shuffled_labels_chance_and_baseline(home: Ho
     assert [numbers(t["y"])[0] for t in dotted] == pytest.approx([0.09, 0.09])
     across = {s["line"]["dash"]: s["y0"] for s in panel["layout"]["shapes"] if s["type"] == "line"}
     assert across == {"solid": 0.1, "dash": 0.02}
-    assert panel["layout"]["yaxis"]["title"]["text"] == "macro F1"
+    assert panel["layout"]["yaxis"]["title"]["text"] == "macro F1, 10 classes"
     pitch = panels(open_page("probes"))["Pitch"]
     assert pitch["layout"]["yaxis"]["title"]["text"] == "R²"
     assert len([s for s in pitch["layout"]["shapes"] if s["type"] == "line"]) == 1  # baseline is chance
