@@ -1,4 +1,4 @@
-"""A table of findings as one picture: what to look for, what a study shows, and whether it is supported."""
+"""A table of findings as one picture: what papers found, what a study shows, and whether it is supported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _COLOURS = {  # light, dark; marks and words say the same
     "not_supported": ("#B3261E", "#FF8A80"),
     "cannot_tell": ("#57606A", "#9DA7B3"),
 }
-_SIDE, _TITLE, _LINE, _ROOM, _NOTE = 18.0, 52.0, 16.5, 15.0, 14.0  # points
+_SIDE, _TITLE, _LINE, _ROOM, _NOTE = 18.0, 52.0, 16.0, 13.0, 14.0  # points
+_FIRST = 17.0  # from the top of a row to the foot of its first line
 _COLUMNS = ((0.0, 45), (350.0, 58), (786.0, 20))  # where each begins, and how many characters its lines hold
 
 
@@ -34,7 +35,7 @@ _COLUMNS = ((0.0, 45), (350.0, 58), (786.0, 20))  # where each begins, and how m
 class FindingLine:
     """One finding, in the words that readers see."""
 
-    look_for: str
+    claim: str
     shows: str
     verdict: str
 
@@ -48,6 +49,8 @@ def static_findings(
 ) -> Figure:
     """Draw findings as a table, as wide as a slide and as tall as its words need.
 
+    Those that cannot be told share the last row, named by what the papers found.
+
     Raises
     ------
     BraindashError
@@ -58,9 +61,19 @@ def static_findings(
     if not findings:
         raise BraindashError("There is no finding to draw.", "Compare the run's models first.")
     colours = theme_of(theme)
+    told = [f for f in findings if f.verdict in ("supported", "not_supported")]
+    rest = [f for f in findings if f not in told]
+    told.sort(key=lambda f: f.verdict != "supported")
+    if rest:
+        told.append(
+            FindingLine(f"{len(rest)} that cannot be told here", " ".join(f.claim for f in rest), "cannot_tell")
+        )
     cells = [
-        [textwrap.wrap(text, width) or [""] for text, (_, width) in zip((f.look_for, f.shows), _COLUMNS, strict=False)]
-        for f in findings
+        [
+            textwrap.wrap(_together(text), width) or [""]
+            for text, (_, width) in zip((f.claim, f.shows), _COLUMNS, strict=False)
+        ]
+        for f in told
     ]
     heights = [max(map(len, row)) * _LINE + _ROOM for row in cells]
     foot = textwrap.wrap(note, 150)
@@ -70,22 +83,29 @@ def static_findings(
     axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     axes.axis("off")
 
-    def write(x: float, y: float, text: str, **look: Any) -> None:
-        axes.text(x, y, text, **{"va": "top", "fontsize": 12.5, "color": colours.text, "linespacing": 1.2} | look,
-                  **PLAIN)  # fmt: skip
+    usual: dict[str, Any] = {"va": "baseline", "fontsize": 12.5, "color": colours.text, "linespacing": 1.2, **PLAIN}
 
-    write(_SIDE, 14, title, fontsize=22, weight="bold")
-    y = _TITLE
-    for head, (x, _) in zip(("What to look for", "This study", "Verdict"), _COLUMNS, strict=True):
+    def write(x: float, y: float, text: str, **look: Any) -> None:
+        axes.text(x, y, text, **(usual | look))
+
+    write(_SIDE, 14, title, va="top", fontsize=20, weight="bold")
+    y = _TITLE + 12
+    for head, (x, _) in zip(("What the papers found", "This study", "Verdict"), _COLUMNS, strict=True):
         write(_SIDE + x, y, head, weight="bold", color=colours.muted)
-    y += 20
-    for finding, row, tall in zip(findings, cells, heights, strict=True):
+    y += 8
+    for finding, row, tall in zip(told, cells, heights, strict=True):
         axes.plot([_SIDE, WIDTH - _SIDE], [y, y], color=colours.grid, linewidth=1)
         for lines, (x, _) in zip(row, _COLUMNS, strict=False):
-            write(_SIDE + x, y + 6, "\n".join(lines))
-        known = finding.verdict if finding.verdict in VERDICTS else "cannot_tell"
+            for i, line in enumerate(lines):
+                write(_SIDE + x, y + _FIRST + i * _LINE, line)
+        known = finding.verdict
         colour = _COLOURS[known][theme == "dark"]
-        write(_SIDE + _COLUMNS[2][0], y + 6, f"{_MARKS[known]} {VERDICTS[known]}", weight="bold", color=colour)
+        write(_SIDE + _COLUMNS[2][0], y + _FIRST, f"{_MARKS[known]} {VERDICTS[known]}", weight="bold", color=colour)
         y += tall
     write(_SIDE, height - 8, "\n".join(foot), va="bottom", fontsize=11, linespacing=1.1, color=colours.muted)
     return figure
+
+
+def _together(text: str) -> str:
+    """Keep a number with what it counts: no line ends between them."""
+    return text.replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0")

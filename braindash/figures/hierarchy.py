@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import ThemeName, base_layout, legend_height, model_style, rgba, theme_of
+from braindash.figures.style import ThemeName, base_layout, legend_height, model_style, plain, rgba, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 NO_PEAK = "no clear peak"
+ENDS = "before → after"  # above the depths in numbers
 PEAK_NAME = "Peak layer"
 DEPTH_AXIS = "Depth: layer of the model (0 = front end)"
 _NAN = float("nan")
@@ -23,7 +24,7 @@ _FONT, _SMALL = 15, 14  # px; nothing in this figure is smaller
 _PITCH, _WIDER, _HEADING, _GAP = 40, 46, 30, 6  # px: a row, one with a label of two lines, a heading, between bands
 _LANE = 9  # px above and below the middle of a row: before, after
 _LABEL, _CHARACTER = 22, 7.7  # characters in a line of a label; px of one
-_ARROW = 0.05  # of the axis: a shorter move is a line without a head
+ARROW = 0.05  # of the axis: a shorter move is a line without a head
 _MANY = 7  # rows: with more, the layers are written above the rows too
 _FINE = 10  # layers up to which depths have two decimals
 
@@ -132,6 +133,10 @@ def hierarchy_picture(
                 text=f"{number(row.before.centre, digits)} → {number(row.after.centre, digits)}",
                 font={"size": _SMALL, "color": colours.text},
             )  # fmt: skip
+    fig.add_annotation(
+        x=1, xref="paper", xanchor="left", xshift=8, y=bands[0].heading, showarrow=False, text=ENDS,
+        font={"size": _SMALL, "color": colours.muted},
+    )  # fmt: skip
     shown = shown_layers(layers)
     many = len(rows) > _MANY
     if many:
@@ -153,7 +158,7 @@ def hierarchy_picture(
     fig.update_yaxes(
         range=[total, 0],
         tickvals=places,
-        ticktext=["<br>".join(map(_plain, lines)) for lines in labels],
+        ticktext=["<br>".join(map(plain, lines)) for lines in labels],
         tickfont={"size": _FONT, "color": colours.text},
         ticksuffix=" ",
         showgrid=False,
@@ -163,7 +168,8 @@ def hierarchy_picture(
     legend = legend_height([model_style("pretrained").title, model_style(after).title, PEAK_NAME])
     top, bottom = legend + 24 * many, 62
     layout = base_layout(theme, round(total) + top + bottom, margin={"l": left, "r": 104, "t": top, "b": bottom})
-    layout["legend"] |= {"font": {"size": _FONT}, "itemclick": False, "itemdoubleclick": False}
+    layout["legend"] |= {"xref": "container", "font": {"size": _FONT}, "itemclick": False, "itemdoubleclick": False}
+    layout["font"] |= {"size": _SMALL}
     layout["hoverlabel"] = {"font": {"size": _SMALL}}
     alt = alt_text("hierarchy_picture", rows=rows, layers=layers, after=after, digits=digits)
     fig.update_layout(**layout, hovermode="closest", meta={"alt": alt})
@@ -231,7 +237,7 @@ def _draw_bands(fig: go.Figure, bands: Sequence[Band], left: int, theme: ThemeNa
         fig.add_shape(type="rect", xsizemode="pixel", xanchor=1, x0=0, x1=104, **edges, **look)
         fig.add_annotation(
             x=0, xref="paper", xanchor="left", xshift=8 - left, y=band.heading, showarrow=False,
-            text=f"<b>{_plain(band.name)}</b>", font={"size": _FONT, "color": theme_of(theme).muted},
+            text=f"<b>{plain(band.name)}</b>", font={"size": _FONT, "color": theme_of(theme).muted},
         )  # fmt: skip
 
 
@@ -247,7 +253,7 @@ def _draw_moves(
     for row, place in zip(rows, places, strict=True):
         if not (row.before.clear and row.after.clear):
             continue
-        far = abs(row.after.centre - row.before.centre) > _ARROW * max(span, 1)
+        far = abs(row.after.centre - row.before.centre) > ARROW * max(span, 1)
         x += [row.before.centre, row.after.centre, None]
         y += [place - _LANE, place + _LANE, None]
         heads += [0, 11 if far else 0, 0]
@@ -318,7 +324,7 @@ def _draw_model(
 
 
 def _hover(row: DepthRow, depth: Depth, title: str, digits: int) -> str:
-    said = [f"<b>{_plain(row.title)}</b>, {title.lower()}", f"centre of mass {number(depth.centre, digits)}"]
+    said = [f"<b>{plain(row.title)}</b>, {title.lower()}", f"centre of mass {number(depth.centre, digits)}"]
     if np.isfinite(depth.low) and np.isfinite(depth.high):
         said.append(f"95% interval {number(depth.low, digits)} to {number(depth.high, digits)}")
     if np.isfinite(depth.peak):
@@ -338,8 +344,3 @@ def _notes(row: DepthRow, after: str) -> list[tuple[str, float]]:
     if row.before.clear:
         return [(f"{model_style(after).title.lower()}: {NO_PEAK}", _LANE)]
     return [(f"{model_style('pretrained').title.lower()}: {NO_PEAK}", -_LANE)]
-
-
-def _plain(text: str) -> str:
-    """Return text in which plotly sees no markup."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

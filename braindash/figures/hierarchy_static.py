@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.figures.hierarchy import (
+    ARROW,
     DEPTH_AXIS,
+    ENDS,
     NO_PEAK,
     PEAK_NAME,
     Band,
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
 # a slide of 16 to 9, in points; fonts on it are not below 14, the note at its foot excepted
 WIDTH, HEIGHT = 960.0, 540.0
-_LEFT, _RIGHT, _SIDE = 270.0, 120.0, 18.0  # labels, depths in numbers, margin
-_LEAST, _MOST = 25.0, 44.0  # a row
+_LEFT, _RIGHT, _SIDE = 390.0, 120.0, 18.0  # headings and labels, depths in numbers, margin
+_LEAST, _MOST, _GAP, _TOP = 24.0, 44.0, 5.0, 20.0  # a row, between bands, above the first
 _TITLE, _LINE, _LEGEND, _AXIS, _NOTE = 44.0, 21.0, 30.0, 52.0, 14.0
 PLAIN: dict[str, Any] = {"parse_math": False}  # a dollar sign in a name is a dollar sign
 
@@ -62,11 +64,10 @@ def static_hierarchy(
     colours = theme_of(theme)
     said = textwrap.wrap(subtitle, 108)
     foot = textwrap.wrap(note, 150)
-    n_bands = 1 + sum(a.group != b.group for a, b in itertools.pairwise(rows))
-    around = _TITLE + _LINE * len(said) + _LEGEND + _AXIS + _NOTE * len(foot) + _SIDE
-    share = (HEIGHT - around - 5 * (n_bands - 1)) / (len(rows) + 0.85 * n_bands)
-    pitch = float(np.clip(share, _LEAST, _MOST))
-    bands, places, total = lay_out(rows, pitch, min(0.85 * pitch, 28.0), 5)
+    around = _TITLE + _LINE * len(said) + _LEGEND + _TOP + _AXIS + _NOTE * len(foot) + _SIDE
+    gaps = _GAP * sum(a.group != b.group for a, b in itertools.pairwise(rows))
+    pitch = float(np.clip((HEIGHT - around - gaps) / len(rows), _LEAST, _MOST))
+    bands, places, total = lay_out(rows, pitch, 0.0, _GAP)
     height = around + total  # taller than a slide where there are many rows, rather than with smaller letters
     figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor=colours.page)
     figure.text(
@@ -88,25 +89,32 @@ def static_hierarchy(
         inner / WIDTH,
         total / height,
     ))  # fmt: skip
-    _draw_bands(axes, bands, inner, theme)
+    _draw_bands(axes, bands, pitch, inner, theme)
     _draw_rows(axes, rows, places, pitch, layers, after, theme)
     _style(axes, layers, total, theme)
     _legend(figure, after, theme, 1 - (_TITLE + _LINE * len(said) + 2) / height)
     return figure
 
 
-def _draw_bands(axes: Axes, bands: Sequence[Band], inner: float, theme: ThemeName) -> None:
+def _draw_bands(axes: Axes, bands: Sequence[Band], pitch: float, inner: float, theme: ThemeName) -> None:
     colours = theme_of(theme)
+    look: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 14, "va": "center",
+        "color": colours.muted, "annotation_clip": False, **PLAIN,
+    }  # fmt: skip
     for i, band in enumerate(bands):
         axes.axhspan(
             band.top, band.bottom, xmin=-_LEFT / inner, xmax=1 + _RIGHT / inner, clip_on=False, zorder=0,
             facecolor=colours.muted, alpha=min(0.05 + 0.03 * i, 0.17), linewidth=0,
         )  # fmt: skip
-        axes.annotate(
-            band.name, (0, band.heading), xycoords=("axes fraction", "data"), xytext=(8 - _LEFT, 0),
-            textcoords="offset points", fontsize=14, weight="bold", va="center", ha="left", color=colours.muted,
-            annotation_clip=False, **PLAIN,
-        )  # fmt: skip
+        name, _, more = band.name.partition(": ")
+        first = band.top + pitch / 2
+        axes.annotate(label_lines(name, 15, 1)[0], (0, first), xytext=(10 - _LEFT, 0), weight="bold", **look)
+        lines = textwrap.wrap(more, 17)
+        if first + 17 * (len(lines) + 0.5) <= band.bottom:  # where the band has room for them
+            for k, line in enumerate(lines, start=1):
+                axes.annotate(line, (0, first + 17 * k), xytext=(10 - _LEFT, 0), **look)
+    axes.annotate(ENDS, (1, 0), xytext=(12, 10), **look)
 
 
 def _draw_rows(
@@ -120,20 +128,23 @@ def _draw_rows(
 ) -> None:
     colours, digits, lane = theme_of(theme), decimals(layers), 0.2 * pitch
 
+    usual: dict[str, Any] = {"fontsize": 14, "color": colours.text, **PLAIN}
+
     def beside(text: str, x: float, y: float, shift: float, **look: Any) -> None:
         axes.annotate(
             text, (x, y), xycoords=("axes fraction", "data"), xytext=(shift, 0), textcoords="offset points",
-            va="center", annotation_clip=False, **{"fontsize": 14, "color": colours.text} | look, **PLAIN,
+            va="center", annotation_clip=False, **(usual | look),
         )  # fmt: skip
 
     for row, y in zip(rows, places, strict=True):
-        beside(label_lines(row.title, 30, 1)[0], 0, y, -12, ha="right", fontsize=15)
+        beside(label_lines(row.title, 29, 1)[0], 0, y, -12, ha="right", fontsize=15)
         if row.before.clear and row.after.clear:
             beside(f"{number(row.before.centre, digits)} → {number(row.after.centre, digits)}", 1, y, 12, ha="left")
+            far = abs(row.after.centre - row.before.centre) > ARROW * max(max(layers) - min(layers), 1)
             axes.annotate(
                 "", (row.after.centre, y + lane), (row.before.centre, y - lane), annotation_clip=False, zorder=3,
-                arrowprops={"arrowstyle": "-|>,head_width=0.35,head_length=0.6", "color": colours.text,
-                            "linewidth": 1.8, "shrinkA": 4, "shrinkB": 5, "mutation_scale": 14},
+                arrowprops={"arrowstyle": "-|>,head_width=0.35,head_length=0.6" if far else "-", "linewidth": 1.8,
+                            "color": colours.text, "shrinkA": 4, "shrinkB": 5 if far else 0, "mutation_scale": 14},
             )  # fmt: skip
         else:
             both = not (row.before.clear or row.after.clear)
@@ -197,5 +208,6 @@ def _legend(figure: Figure, after: str, theme: ThemeName, y: float) -> None:
     )  # fmt: skip
 
 
-def _rgb(color: str) -> tuple[float, ...]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+def _rgb(color: str) -> tuple[float, float, float]:
+    r, g, b = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return r, g, b

@@ -35,7 +35,7 @@ def read_document(path: Path, what: str, verb: str, tables: Sequence[str] = ("ro
         Where the file is there but cannot be read.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = {**json.loads(path.read_text(encoding="utf-8"))}
         whole = {
             table: [{k: float("nan") if v is None else v for k, v in row.items()} for row in data[table]]
             for table in tables

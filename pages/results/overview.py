@@ -3,7 +3,7 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import controls_view, links, names, notices, readers, tables
+from braindash.ui import controls_view, findings_view, links, names, notices, readers, tables
 from braindash.ui.layout import ENCODING, RUNS, STUDY
 from braindash.ui.methods import show_methods
 from braindash.ui.results import answer, curves_section, headline, provenance_line
@@ -29,6 +29,7 @@ notices.caveats(results.caveats)
 headline(results)
 controls_view.section(results)
 curves_section(results)
+findings_view.sections(readers.store().get(run_id), results)
 
 st.subheader("Noise ceilings, and what was left out")
 for sentence in (tables.ceiling_sentence(results), *tables.excluded_sentences(results)):
