@@ -128,7 +128,7 @@ def cka_map(
 def _cka_alt(matrix: np.ndarray, rows: Sequence[int], columns: Sequence[int], first: str, second: str) -> str:
     if not np.isfinite(matrix).any():
         return f"CKA of {first} and {second} layers; no pair has a value."
-    i, j = np.unravel_index(np.nanargmin(matrix), matrix.shape)
+    i, j = map(int, np.unravel_index(np.nanargmin(matrix), matrix.shape))
     return (
         f"CKA between {len(rows)} {first} and {len(columns)} {second} layers, from 0 to 1; the least alike are "
         f"layers {rows[i]} and {columns[j]}, {np.nanmin(matrix):.2f}."

@@ -184,7 +184,7 @@ def rdm(
 def _alt(ranks: np.ndarray, labels: Sequence[str], name: str) -> str:
     if not np.isfinite(ranks).any():
         return f"Dissimilarity matrix of {name}; no pair has a value."
-    i, j = np.unravel_index(np.nanargmax(ranks), ranks.shape)
+    i, j = map(int, np.unravel_index(np.nanargmax(ranks), ranks.shape))
     return (
         f"Dissimilarity matrix of {name} over {len(labels)} conditions, as percentile ranks; "
         f"the least alike are {labels[i]} and {labels[j]}."

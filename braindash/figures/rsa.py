@@ -251,7 +251,7 @@ def _map_alt(
     size = f"{_count(len(layers), 'layer')} and {_count(len(regions), 'region')}"
     if not np.isfinite(matrix).any():
         return f"Table of {label} for {size}; no cell has a value."
-    i, j = np.unravel_index(np.nanargmax(matrix), matrix.shape)
+    i, j = map(int, np.unravel_index(np.nanargmax(matrix), matrix.shape))
     starred = f"; {_count(int(marked.sum()), 'cell')} marked as significant" if marked.any() else ""
     return (
         f"Table of {label} for {size}, from {np.nanmin(matrix):.3f} to {np.nanmax(matrix):.3f}, "
@@ -280,9 +280,11 @@ def similarity_curves(
     ceiling : (low, high), optional
         A band far above every curve is named at the top edge in place of being drawn, for the curves' sake.
     """
+    from braindash.figures.alt import alt_text
     from braindash.figures.layers import layer_curves
 
-    figure = layer_curves(records, y_label=y_label, theme=theme)
+    figure = layer_curves(records.assign(roi=records["roi"].map(lambda r: plain(r, 60))), y_label=y_label, theme=theme)
+    figure.update_layout(meta={"alt": alt_text("layer_curves", records=records, y_label=y_label)})
     figure.update_yaxes(zeroline=True, zerolinecolor=theme_of(theme).grid)
     known = ceiling is not None and bool(np.isfinite(ceiling).all())
     if not known or ceiling is None:

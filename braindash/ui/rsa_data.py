@@ -231,8 +231,9 @@ def details(rsa: Rsa, model: str, subject: str, measure: str, of_change: bool) -
     for i, j in np.ndindex(*low.shape):
         lines = []
         if tested:
-            lines.append(interval(low[i, j], high[i, j], 3))
-            lines.append(f"q = {number(q[i, j], 3)}" if q[i, j] == q[i, j] else "")
+            chance = float(q[i, j])
+            lines.append(interval(float(low[i, j]), float(high[i, j]), 3))
+            lines.append(f"q = {number(chance, 3)}" if chance == chance else "")
         lines.append(count(int(n[i, j]), "target") if n[i, j] == n[i, j] else "")
         out[i, j] = "<br>".join(line for line in lines if line)
     return out

@@ -96,9 +96,11 @@ def cka_of(rsa: Rsa) -> Cka | None:
     import numpy as np
 
     found = rsa.document.get("cka")
+    if not isinstance(found, dict):
+        return None
     try:
-        matrix = np.array(found["matrix"], dtype=float)  # type: ignore[index]
-        out = Cka(tuple(str(m) for m in found["model"]), tuple(int(k) for k in found["layer"]), matrix)  # type: ignore[index]
+        matrix = np.array(found["matrix"], dtype=np.float64)
+        out = Cka(tuple(str(m) for m in found["model"]), tuple(int(k) for k in found["layer"]), matrix)
     except (KeyError, TypeError, ValueError):
         return None
     n = len(out.models)
@@ -112,24 +114,26 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
     cka = cka_of(rsa)
     if cka is None or not {"pretrained", choice.model} <= set(cka.models):
         return
-    st.subheader("How far the layers moved")
+    alone = choice.model == "pretrained"
+    st.subheader("Layers among themselves" if alone else "How far the layers moved")
     shared, moved = cka.moved(choice.model)
     sentence = rsa_words.moved_sentence(moved, shared, choice.model)
-    if sentence:
+    if sentence and not alone:
         st.markdown(escape(sentence))
     before, after = names.model("pretrained"), names.model(choice.model)
     first, second = st.columns(2, gap="medium"), st.columns(2, gap="medium")
+    within = ("pretrained", "pretrained", f"Within {before.lower()}", second[0], "before")
     pairs = (
-        ("pretrained", choice.model, f"{before} against {after.lower()}", first[0]),
-        ("pretrained", "pretrained", f"Within {before.lower()}", second[0]),
-        (choice.model, choice.model, f"Within {after.lower()}", second[1]),
+        ("pretrained", choice.model, f"{before} against {after.lower()}", first[0], "between"),
+        within,
+        (choice.model, choice.model, f"Within {after.lower()}", second[1], "after"),
     )
-    with first[1]:
-        st.markdown("**Each layer against itself before tuning**")
-        curves = {m: cka.moved(m)[1] for m in rsa.tuned if m in cka.models and cka.moved(m)[0] == shared}
-        if shared and curves:
+    curves = {m: cka.moved(m)[1] for m in rsa.tuned if m in cka.models and cka.moved(m)[0] == shared}
+    if shared and curves:
+        with first[1]:
+            st.markdown("**Each layer against itself before tuning**")
             chart(moved_curves(curves, shared, theme=theme()), key="rsa_moved")
-    for one, other, title, place in pairs:
+    for one, other, title, place, key in (within,) if alone else pairs:
         with place:
             st.markdown(f"**{escape(title)}**")
             figure = cka_map(
@@ -140,7 +144,7 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
                 column_title=names.model(other),
                 theme=theme(),
             )
-            chart(figure, key=f"rsa_cka_{'between' if one != other else 'before' if one == 'pretrained' else 'after'}")
+            chart(figure, key=f"rsa_cka_{key}")
     st.caption(
         "Debiased linear CKA over the same conditions\\: 1 is the same geometry up to rotation and scale, 0 an "
         "unrelated one. No brain takes part in it."

@@ -91,7 +91,7 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
         "change": f"Change: {names.model(choice.model)} − pretrained",
     }
     many = len(rsa.regions) > 40
-    for which in MAPS:
+    for which in MAPS if choice.model != "pretrained" else MAPS[:1]:
         with places[which]:
             st.markdown(f"**{escape(titles[which])}**")
             figure = _map(rsa, choice, which)

@@ -58,7 +58,9 @@ def answer(rsa: Rsa, model: str, subject: str) -> list[str]:
     rows = rows[(rows["model"] == model) & (rows["subject"] == subject) & rows["delta"].notna()]
     tested = rows[rows["q"].notna()]
     who = names.the_model(model)
-    if rows.empty:
+    if model == "pretrained":
+        said.append("This analysis holds the pretrained model alone.")
+    elif rows.empty:
         said.append(f"This analysis holds no difference between {who} and the pretrained one.")
     elif tested.empty:
         moved = int((rows["delta"] != 0).sum())
@@ -106,7 +108,7 @@ def change_sentence(rsa: Rsa, model: str, subject: str, roi: str, layer: int) ->
     at = rsa_data.Choice(model, "similarity", subject, layer, roi)
     before = rsa_data.row_of(rsa, rsa.rows, "pretrained", at)
     after = rsa_data.row_of(rsa, rsa.rows, model, at)
-    if before is None or after is None:
+    if before is None or after is None or model == "pretrained":
         return ""
     diff = rsa_data.row_of(rsa, rsa.differences, model, at)
     last = ", the last" if layer == rsa.last_layer else ""
@@ -130,7 +132,7 @@ def change_sentence(rsa: Rsa, model: str, subject: str, roi: str, layer: int) ->
 def cell_sentences(rsa: Rsa, choice: Choice) -> list[str]:
     """Return what is known of the chosen cell, a line each."""
     said = []
-    for model in ("pretrained", choice.model):
+    for model in dict.fromkeys(("pretrained", choice.model)):
         row = rsa_data.row_of(rsa, rsa.rows, model, choice)
         if row is None:
             continue

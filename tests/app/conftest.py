@@ -16,6 +16,7 @@ PAGES = {
     "overview": "pages/results/overview.py",
     "encoding": "pages/results/encoding.py",
     "probes": "pages/results/probes.py",
+    "rsa": "pages/results/rsa.py",
     "study": "pages/results/study.py",
     "tune": "pages/experiments/tune.py",
     "runs": "pages/experiments/runs.py",
