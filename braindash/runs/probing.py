@@ -290,21 +290,22 @@ def _probe(
 
     groups = example_groups(corpus, task, examples)
     scored = np.array([corpus.recordings[r].scored for r in examples.recording])
-    units, _ = choose_units(corpus, examples)
+    units, _ = choose_units(corpus, examples, task)
     return probe(
         features, layers, task, examples, groups, scored, units, n_folds=n_folds, n_boot=n_boot, seed=seed
     )  # fmt: skip
 
 
-def choose_units(corpus: Corpus, examples: Examples) -> tuple[np.ndarray, str]:
+def choose_units(corpus: Corpus, examples: Examples, task: Task | None = None) -> tuple[np.ndarray, str]:
     """Return what intervals hold over, (n_examples,) int, and what it is called.
 
-    Word types where a task keeps them apart; else groups (stories, speakers) where there are eight
-    or more to score; else stretches of 30 s.
+    Word types, or texts of sentences, where a task keeps them apart; else groups (stories, speakers)
+    where there are eight or more to score; else stretches of 30 s.
     """
     scored = np.array([corpus.recordings[r].scored for r in examples.recording])
     if examples.items is not None and len(np.unique(examples.items[scored])) >= ENOUGH_GROUPS:
-        return _numbered(examples.items), "word type"
+        whole = task is not None and task.level not in ("lexical", "semantic")
+        return _numbered(examples.items), "text" if whole else "word type"
     groups = np.array([corpus.recordings[r].group for r in examples.recording])
     if len(np.unique(groups[scored])) >= ENOUGH_GROUPS:
         return _numbered(groups), corpus.group_word
@@ -342,7 +343,7 @@ def _facts(task: Task, examples: Examples, probed: Probed, corpus: Corpus) -> Ro
         "metric": task.metric,
         "names": list(examples.names) if task.kind != "regression" else None,
         **probed.facts,
-        "unit_word": choose_units(corpus, examples)[1],
+        "unit_word": choose_units(corpus, examples, task)[1],
         "left_out": dict(examples.left_out),
     }
 

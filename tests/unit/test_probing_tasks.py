@@ -351,6 +351,21 @@ def test_wide_vectors_become_components_that_keep_their_distances(corpus: Corpus
     np.testing.assert_allclose(a @ a.T, b @ b.T, atol=1e-8)
 
 
+def test_the_explanation_says_where_labels_of_this_corpus_are_from(corpus: Corpus) -> None:
+    named = replace(corpus, vectors_title="vectors of the test")
+    chosen, _ = choose_tasks(named, ["part_of_speech", "word_meaning", "word_frequency", "phone"], SMALL)
+    ends = {t.name: t.explanation.split(" Here: ")[1:] for t, _ in chosen}
+    assert ends["part_of_speech"] == ["by the list."]
+    assert ends["word_meaning"] == ["vectors of the test, 5 dimensions, 12 words."]
+    assert ends["word_frequency"][0] in (
+        "log10 of occurrences in this corpus alone.", "Zipf frequency (wordfreq, en).",
+    )  # fmt: skip
+    assert ends["phone"] == []
+    tags = tagged(["DET", "NOUN", "DET", "NOUN", "ADJ", "NOUN", "ADP", "X", "DET", ""])
+    chosen, _ = choose_tasks(tags, ["part_of_speech"], Limits(fewest_examples=3, fewest_per_class=2))
+    assert chosen[0][0].explanation.endswith("Here: tags of the corpus.")
+
+
 # --- whole recordings ------------------------------------------------------------------------------
 
 

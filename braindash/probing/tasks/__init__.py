@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -85,7 +85,8 @@ def choose_tasks(
     not_done: list[dict[str, str]] = []
     for task in wanted:
         try:
-            chosen.append((_titled(task, corpus), task.make(corpus, limits)))
+            examples = task.make(corpus, limits)
+            chosen.append((_described(task, corpus, examples), examples))
         except BraindashError as error:
             if names is not None:
                 raise BraindashError(
@@ -106,11 +107,11 @@ def example_groups(corpus: Corpus, task: Task, examples: Examples) -> np.ndarray
     return sides(corpus, examples.recording, "recording" if task.level == "speaker" else "group")[0]
 
 
-def _titled(task: Task, corpus: Corpus) -> Task:
-    """Return the task under the title that the corpus gives to it."""
-    from braindash.probing.tasks import label
-
-    return label.titled(corpus) if task is label.TASK else task
+def _described(task: Task, corpus: Corpus, examples: Examples) -> Task:
+    """Return the task as its module's ``described(corpus, examples) -> Task``, if it has one, tells of this corpus."""
+    module = importlib.import_module(TASKS[task.name].split(":")[0])
+    described: Callable[[Corpus, Examples], Task] | None = getattr(module, "described", None)
+    return described(corpus, examples) if described is not None else task
 
 
 # in the order that pages show: sound, phones, words, meaning, and what a recording as a whole is

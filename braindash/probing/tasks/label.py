@@ -22,14 +22,13 @@ def make(corpus: Corpus, limits: Limits) -> Examples:
     return settle(corpus, limits, label_cut(corpus, labels, NO_LABEL))
 
 
-def titled(corpus: Corpus) -> Task:
+def described(corpus: Corpus, examples: Examples) -> Task:
     """Return the task under the title that the corpus gives to its label, or under the name of the label."""
     given = {r.labels["label_title"].strip() for r in corpus.recordings if r.labels.get("label_title", "").strip()}
     if len(given) == 1:
         return replace(TASK, title=given.pop())
-    found = next((n for n in NAMES[1:] if any(r.labels.get(n) for r in corpus.recordings)), None)
-    unnamed = not any(r.labels.get("label") for r in corpus.recordings)
-    return replace(TASK, title=found.capitalize()) if found and unnamed else TASK
+    found = next(n for n in NAMES if any(r.labels.get(n, "").strip() for r in corpus.recordings))
+    return TASK if found == NAMES[0] else replace(TASK, title=found.capitalize())
 
 
 TASK = Task(

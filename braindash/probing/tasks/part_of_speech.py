@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from braindash.errors import BraindashError
 from braindash.probing.base import Corpus, Examples, Limits, Task
 from braindash.probing.cutting import Cut, settle
-from braindash.probing.function_words import ENGLISH_SHARE, english_class, is_listed
+from braindash.probing.function_words import CLOSED, ENGLISH_SHARE, OPEN, english_class, is_listed
 from braindash.probing.phones import classes, spans_of
 from braindash.probing.words import read_words
 
@@ -66,3 +68,9 @@ TASK = Task(
     "lexical",
     make,
 )
+
+
+def described(corpus: Corpus, examples: Examples) -> Task:
+    """Return the task with how the parts of speech of this corpus are told."""
+    by_list = set(examples.names) <= {*CLOSED, OPEN}
+    return replace(TASK, explanation=f"{TASK.explanation} Here: {'by the list' if by_list else 'tags of the corpus'}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -88,3 +89,8 @@ TASK = Task(
     "lexical",
     make,
 )
+
+
+def described(corpus: Corpus, examples: Examples) -> Task:
+    """Return the task with where the frequencies of this corpus are from."""
+    return replace(TASK, explanation=f"{TASK.explanation} Here: {examples.names[0]}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from braindash.errors import BraindashError
@@ -64,3 +66,12 @@ TASK = Task(
     "semantic",
     make,
 )
+
+
+def described(corpus: Corpus, examples: Examples) -> Task:
+    """Return the task with the vectors of this corpus."""
+    types = len(np.unique(examples.items)) if examples.items is not None else 0
+    title = corpus.vectors_title or "vectors"
+    return replace(
+        TASK, explanation=f"{TASK.explanation} Here: {title}, {len(examples.names)} dimensions, {types} words."
+    )
