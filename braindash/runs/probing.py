@@ -344,7 +344,7 @@ def _facts(task: Task, examples: Examples, probed: Probed, corpus: Corpus) -> Ro
         "names": list(examples.names) if task.kind != "regression" else None,
         **probed.facts,
         "unit_word": choose_units(corpus, examples, task)[1],
-        "left_out": dict(examples.left_out),
+        "left_out": {**examples.left_out, **probed.facts["left_out"]},
     }
 
 
