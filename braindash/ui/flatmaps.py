@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import streamlit as st
 
 from braindash.ui import links, names, readers
-from braindash.ui.results import theme
-from braindash.ui.text import count, escape, number
+from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from braindash.runs.record import RunRow
     from braindash.ui.readers import Results
 
-BAR_WIDTH = 400  # px of its colour scale
 # regions that do not contain one another, with names short enough for a map
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
@@ -70,7 +68,7 @@ def section(row: RunRow, results: Results, model: str, measure: str) -> None:
         st.info(why, icon=":material/info:")
         return
     view = _controls(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
-    _maps(view, results.caveats)
+    _maps(view, results)
 
 
 def _controls(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> View:
@@ -150,45 +148,35 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
     return chosen, float(level), bool(faint and not off)
 
 
-def _maps(view: View, caveats: tuple[str, ...]) -> None:
-    with st.spinner("Drawing the cortex. The first time takes some seconds more …"):
-        levels = limits(view)
-        drawn = {which: image(view, which) for which in WHICH}
+def _maps(view: View, results: Results) -> None:
+    from braindash.ui import cortex_canvas
+
     titles: dict[Which, str] = {
         "pretrained": names.model("pretrained"),
         "tuned": names.model(view.model),
         "difference": f"Difference: {names.model(view.model)} − pretrained",
     }
+    with st.spinner("Drawing the cortex. The first time takes some seconds more …"):
+        cortex_canvas.draw(view, titles, bool(st.session_state.get("side_by_side")))
+    cortex_canvas.target_panel(view, results)
     unit = names.MEASURES[view.measure]
-    if st.session_state.get("side_by_side"):
-        places = [*st.columns(2, gap="medium"), *st.columns(2, gap="medium")]
-    else:
-        places = [st.container() for _ in range(4)]
-    for place, which in zip(places, WHICH, strict=False):
-        png, n = drawn[which]
-        with place:
-            st.markdown(f"**{escape(titles[which])}**")
-            low, high = (-levels[2], levels[2]) if which == "difference" else levels[:2]
-            st.image(
-                png,
-                width="stretch",
-                alt=f"Flattened cortex, left and right hemisphere: {titles[which]}, layer {view.layer}, {unit} "
-                f"from {number(low)} to {number(high)}.",
-            )
-            scale = "change in " + unit if which == "difference" else unit
-            cmap = "diverging" if which == "difference" else "sequential"
-            with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-                st.image(colour_bar(cmap, low, high, scale, theme()), width=BAR_WIDTH, alt=f"Colour scale, {scale}.")
-                st.caption(f"Layer {view.layer}, {escape(view.subject)}, n = {count(n, 'target')}", width="content")
-                _downloads(view, which, titles[which], unit, caveats)
-            if view.mask != "none":
-                st.text(passing_sentence(view, which))
-    with places[3]:
-        st.markdown("**How to read this**")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.caption(
+            f"Layer {view.layer}, {escape(view.subject)}, n = {count(shown(view), 'target')}. To keep a map\\:",
+            width="content",
+        )
+        for which, title in titles.items():
+            with st.popover(title.split(":")[0], icon=":material/download:"):
+                _downloads(view, which, title, unit, results.caveats)
+    if view.mask != "none":
+        for which, title in titles.items():
+            st.text(f"{title.split(':')[0]}: {passing_sentence(view, which)}")
+    with st.expander("How to read the maps", icon=":material/help:"):
         st.markdown(
             "Left hemisphere on the left, flattened; grey: gyri (light) and sulci (dark) where no value is shown. The "
             "first two maps share one scale, the same for all layers. The difference is centred on zero. Values beyond "
-            "the scale get the end colours."
+            "the scale get the end colours. The cursor names the region and says what all maps show there, to the "
+            "nearest 255th of the scale; arrow keys move it, a click or Enter opens the target."
         )
         if view.mask != "none":
             others = "shown faintly" if view.faint else "not shown"
@@ -288,13 +276,12 @@ def _limits(view: View, /) -> tuple[float, float, float]:
     return max(low, 0.0), high, symmetric_limit(*[_values(view, "difference", layer) for layer in layers])
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
-def image(view: View, which: Which, /) -> tuple[bytes, int]:
-    """Return one map as PNG, and the number of targets that it shows."""
-    from braindash.cortex.flatmap import PAGE_HEIGHT, flatmap_image, n_shown, png_bytes
+def shown(view: View) -> int:
+    """Return how many targets of the difference have a value and a place on the cortex."""
+    from braindash.cortex.flatmap import n_shown
 
-    arrays = layer_arrays(view, which)
-    return png_bytes(flatmap_image(height=PAGE_HEIGHT, **arrays)), n_shown(arrays["values"], arrays["cortex_map"])
+    cortex_map = readers.cortex_map(view.study, view.subject)
+    return 0 if cortex_map is None else n_shown(_values(view, "difference"), cortex_map)
 
 
 def layer_arrays(view: View, which: Which) -> dict[str, Any]:
@@ -353,33 +340,4 @@ def figure_file(view: View, which: Which, title: str, unit: str, caveats: tuple[
     )
     out = io.BytesIO()
     figure.savefig(out, format=kind, dpi=200)
-    return out.getvalue()
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def colour_bar(cmap: str, low: float, high: float, label: str, page: str, /) -> bytes:
-    """Return a horizontal colour scale with numbers and unit, as PNG on a transparent ground."""
-    import io
-
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    from braindash.cortex.colour import matplotlib_map
-    from braindash.figures.style import THEMES
-
-    ink = THEMES[page].text
-    figure = Figure(figsize=(4.2, 0.66), dpi=200)
-    axes = figure.add_axes((0.05, 0.72, 0.9, 0.24))
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(low, high), matplotlib_map(cmap)), cax=axes, orientation="horizontal"
-    )
-    bar.set_label(label, color=ink, fontsize=11, labelpad=2)
-    bar.outline.set_visible(False)
-    bar.locator = MaxNLocator(5)
-    bar.update_ticks()
-    axes.tick_params(colors=ink, labelsize=11, length=2, pad=2)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", transparent=True)
     return out.getvalue()

@@ -58,8 +58,9 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
 
     page = visit(f"encoding?run={run_id}&layer=1&mask=q&q=0.1&map_subject=sub-02&measure=r&regions=ltc")
     page.get_by_text("are predicted above chance by the pretrained model, at q ≤ 0.1.").wait_for()
-    for picture in ("Flattened cortex", "Colour scale"):
-        page.get_by_role("img", name=re.compile(picture)).nth(2).wait_for()  # one each of three maps
+    page.locator("[data-painted='3']").wait_for()
+    maps = page.get_by_role("img", name=re.compile("Flattened cortex"))
+    assert maps.count() == 3
     page.get_by_role("radio", name="q of the difference").click()
     page.wait_for_url("**mask=q_difference**")
     settle(page)
@@ -69,4 +70,20 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
         chosen = again.get_by_role("radio", name=name, exact=True)
         checked = [c.get_attribute("aria-checked") for c in chosen.all()]
         assert "true" in checked, name
-    assert again.get_by_text("Layer 1, sub-02").count() == 3
+    again.get_by_text("Layer 1, sub-02").wait_for()
+
+    # the cursor names the place on all maps at once; a click, or Enter, opens the target there
+    again.locator("[data-painted='3']").wait_for()
+    first = again.get_by_role("img", name=re.compile("Flattened cortex")).first
+    first.scroll_into_view_if_needed()
+    box = first.bounding_box()
+    assert box is not None
+    again.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.55 * box["height"])
+    tip = again.get_by_role("status").filter(has_text="Target")
+    tip.wait_for()
+    told = tip.inner_text()
+    assert all(word in told for word in ("Pretrained", "Brain-tuned", "Difference"))
+    target = told.split()[-1]
+    again.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.55 * box["height"])
+    again.get_by_text(f"Target {target}, ").first.wait_for()
+    again.wait_for_url(f"**target={target}**")
