@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,22 @@ _COMPARISONS = {
 
 def probes(folder: Path) -> str:
     """Return the paragraph on probes of the run in ``folder``; empty where it has none that can be read."""
-    found = _read(folder / "probing.json", ("corpus", "tasks", "models", "layers", "settings"))
-    if not found:
+    return _told(folder / "probing.json", _probes)
+
+
+def geometry(folder: Path) -> str:
+    """Return the paragraph on RSA of the run in ``folder``; empty where it has none that can be read."""
+    return _told(folder / "rsa.json", _geometry)
+
+
+def _told(path: Path, tell: Callable[[Mapping[str, Any]], str]) -> str:
+    try:
+        return tell(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another version
         return ""
+
+
+def _probes(found: Mapping[str, Any]) -> str:
     corpus, settings = found["corpus"], found["settings"]
     kinds = []
     for kind, how in _KINDS.items():
@@ -63,11 +76,7 @@ def probes(folder: Path) -> str:
     )
 
 
-def geometry(folder: Path) -> str:
-    """Return the paragraph on RSA of the run in ``folder``; empty where it has none that can be read."""
-    found = _read(folder / "rsa.json", ("settings", "unit", "metric", "compare", "n_conditions", "stories"))
-    if not found:
-        return ""
+def _geometry(found: Mapping[str, Any]) -> str:
     s = found["settings"]
     unit = _UNITS.get(found["unit"], found["unit"]).format(seconds=s.get("seconds") or 0)
     near = (
@@ -85,14 +94,6 @@ def geometry(folder: Path) -> str:
         f"95 % intervals from {s['n_boot']:,} resamples of blocks; noise ceilings are those of @nili2014toolbox. "
         f"Layers were compared with one another by debiased linear CKA (@kornblith2019similarity)."
     )
-
-
-def _read(path: Path, needed: tuple[str, ...]) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and all(k in found for k in needed) else {}
 
 
 def _plural(word: str) -> str:

@@ -72,7 +72,7 @@ def test_every_citation_is_known(tmp_path: Path) -> None:
     assert set(keys) <= set(REFERENCES)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"corpus": {}}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"corpus": {}}', '{"corpus": {"group_word": "x"}, "tasks": [{}]}'])
 def test_what_cannot_be_read_is_not_told(tmp_path: Path, content: str) -> None:
     assert probes(tmp_path) == geometry(tmp_path) == ""
     (tmp_path / "probing.json").write_text(content)
