@@ -9,8 +9,8 @@ import numpy as np
 from braindash.errors import BraindashError
 
 LEARNING_PARTS = 4  # of groups that are never scored: one of them is held out to choose a penalty
-MOST_FITS = 12  # about: folds of groups times folds of word types
-FEWEST_ITEM_FOLDS, MOST_ITEM_FOLDS = 3, 5
+MOST_FITS = 12  # parts of groups times parts of items
+FEWEST_ITEM_PARTS, MOST_ITEM_PARTS = 3, 6
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ def plan_folds(
     group. A fold tests the scored examples of one part and trains on all examples of all other groups,
     also those that are never scored. A single scored group is one fold, trained on the others.
 
-    With items, these are dealt into 3 to 5 parts as well, so many that about 12 fits are made, and there
-    is a fold for every pair of a part of groups and a part of items: it tests where both are held out and
-    trains where neither is. What has one of the two is not used in that fold.
+    With items, these are dealt into parts as well, and there is a fold for every pair of a part of groups
+    and a part of items: it tests where both are held out and trains where neither is. What has one of the
+    two is not used in that fold. Items are what is scarce, so they get up to six parts; groups get at most
+    three, or two where at least half of the examples are of groups that are never scored.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def plan_folds(
     n_scored = np.bincount(group[scored], minlength=len(names))
     held = n_scored > 0
     n_parts = min(n_folds, int(held.sum()))
+    if items is not None:
+        n_parts = min(n_parts, 3 if held[group].mean() > 0.5 else 2)
     part = np.empty(len(names), dtype=int)
     part[held] = _deal(n_scored[held], n_parts, rng)
     if not held.all():
@@ -127,12 +130,12 @@ def _item_parts(
         nothing = np.zeros(n, dtype=int)
         return nothing, nothing, 1
     names, item = _numbered(np.asarray(items).astype(str))
-    if len(names) < FEWEST_ITEM_FOLDS:
+    if len(names) < FEWEST_ITEM_PARTS:
         raise BraindashError(
             f"There are examples of {len(names)} word types; some are needed to learn from, to choose by and to score.",
             "Use more recordings.",
         )
-    n_item_parts = min(len(names), MOST_ITEM_FOLDS, max(FEWEST_ITEM_FOLDS, MOST_FITS // n_parts))
+    n_item_parts = min(len(names), MOST_ITEM_PARTS, MOST_FITS // n_parts)
     return item, _deal(np.bincount(item), n_item_parts, rng)[item], n_item_parts
 
 

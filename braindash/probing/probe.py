@@ -130,6 +130,7 @@ def probe(
             here = found[model][i]
             place = {"model": model, "task": task.name}
             low, high, _ = metrics.interval(here.score, here.samples, plan.n_units)
+            low, high = np.clip([low, high], -np.inf if plan.kind == "regression" else 0, 1).tolist()
             rows.append(
                 {
                     **place, "title": task.title, "level": task.level, "kind": task.kind, "metric": task.metric,

@@ -80,9 +80,21 @@ def test_one_scored_story_is_one_fold_and_with_words_one_for_every_part_of_them(
     np.testing.assert_array_equal(fold.test, np.arange(100, 150))
     words = np.tile([f"w{i}" for i in range(10)], 15)
     folds = plan_folds(groups, scored, words)
-    assert len(folds) == 5
-    assert sum(len(f.test) for f in folds) == 50
-    assert all(len(f.train) == 80 for f in folds)
+    assert sorted(len(f.test) for f in folds) == [5, 5, 10, 10, 10, 10]
+    assert all(len(f.train) == 100 - 2 * len(f.test) for f in folds)
+
+
+@pytest.mark.parametrize(("n_scored", "n_folds"), [(1, 6), (2, 12), (5, 12), (6, 12), (10, 12)])
+def test_word_types_are_held_out_a_few_at_a_time(n_scored: int, n_folds: int) -> None:
+    """Types are scarcer than stories: each fold learns from most of them."""
+    groups = np.repeat([f"s{i}" for i in range(10)], 60)
+    words = np.tile(np.arange(60), 10).astype(str)
+    folds = plan_folds(groups, groups < f"s{n_scored}" if n_scored < 10 else np.ones(600, dtype=bool), words)
+    assert len(folds) == n_folds
+    for fold in folds:
+        assert len(set(words[fold.train])) >= 45
+        assert len(set(groups[fold.train])) >= 5
+        assert len(set(words[fold.inner_train])) >= 30
 
 
 def test_the_same_seed_gives_the_same_folds() -> None:

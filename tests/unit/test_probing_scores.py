@@ -148,7 +148,7 @@ def test_features_that_name_the_word_are_found_out_once_words_are_kept_apart() -
     assert leaking.rows[0]["score"] > 0.8
     assert apart.rows[0]["ci_low"] < apart.rows[0]["chance"] < 0.4
     assert apart.rows[0]["score"] < 0.5
-    assert apart.facts["n_folds"] == 15
+    assert apart.facts["n_folds"] == 12
     # what the words share, in contrast, is found with words apart
     shared = states + 3 * np.pad(np.eye(3)[y], ((0, 0), (0, 57)))
     assert run({"pretrained": shared}, "classification", y, items, units=word).rows[0]["ci_low"] > 0.5
@@ -230,9 +230,18 @@ def test_fewer_than_three_units_give_no_interval() -> None:
     y, held = labels("regression", np.random.default_rng(9))
     row = run({"pretrained": held[None]}, "regression", y, units=np.arange(N) // (N // 2)).rows[0]
     assert row["score"] > 0.9
+    assert np.isnan([row["ci_low"], row["ci_high"]]).all()
     row = run({"pretrained": held[None]}, "regression", y, units=np.where(SCORED, UNITS > 40, 7)).rows[0]
     assert np.isnan([row["ci_low"], row["ci_high"]]).all()
     assert np.isnan(metrics.interval(0.5, np.array([0.4, 0.6]), 2)).all()
+
+
+def test_intervals_of_scores_end_where_scores_do() -> None:
+    y, held = labels("classification", np.random.default_rng(16))
+    states = 1.3 * held + np.random.default_rng(17).standard_normal((6, N, 5))
+    rows = run({"pretrained": states}, "classification", y, units=np.arange(N) // 150).rows
+    assert all(row["ci_low"] < row["score"] < 1 and row["ci_high"] <= 1 for row in rows)
+    assert any(row["ci_high"] == 1 for row in rows)
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
