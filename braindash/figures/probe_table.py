@@ -159,6 +159,8 @@ def _cell(value: float, sure: bool, with_number: bool) -> str:
         return star
     if value == 0:
         return "0"  # the same states in both models
+    if abs(value) < 0.0005:
+        return f"≈0{star}"
     digits = 3 if abs(value) < 0.0995 else 2
     text = f"{value:+.{digits}f}".replace("-", "−").replace("0.", ".", 1) + star
     return f"<b>{text}</b>" if sure else text

@@ -23,7 +23,7 @@ from braindash.figures.style import (
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-SHUFFLED, CHANCE, BASELINE = "Labels shuffled", "Chance", "Most frequent class"
+SHUFFLED, CHANCE, BASELINE = "Labels shuffled", "Chance", "Majority baseline"
 REFERENCE = "random_weights"
 _MANY = 14  # layers beyond which marks are smaller
 _PANEL = 290  # px, of one task

@@ -48,8 +48,8 @@ def _cards(probing: Probing, task: ProbeTask, choice: Choice) -> None:
             st.metric("Difference", number(change.delta[at] if change else None, 3, signed=True))
             if change is not None:
                 st.caption(interval(change.low[at], change.high[at], 3))
-                q = change.q[at]
-                st.caption(_verdict(float(q), float(change.delta[at])))
+                same = change.delta[at] == 0 and not (change.high[at] > change.low[at])
+                st.caption("the same states in both" if same else _verdict(float(change.q[at])))
     with next(columns):
         untrained = probing.curves.get(("random_weights", task.name))
         if untrained is not None:
@@ -57,17 +57,15 @@ def _cards(probing: Probing, task: ProbeTask, choice: Choice) -> None:
         else:
             st.metric("Chance", number(task.chance, 3))
         st.caption(f"chance {number(task.chance, 3)}")
-        if np.isfinite(task.baseline):
-            st.caption(f"most frequent class {number(task.baseline, 3)}")
+        if np.isfinite(task.baseline) and task.kind != "regression":
+            st.caption(f"majority baseline {number(task.baseline, 3)}")
 
 
-def _verdict(q: float, delta: float) -> str:
-    if delta == 0 and q != q:
-        return "the same states in both"
+def _verdict(q: float) -> str:
     if q != q:
         return "not tested"
     said = "differs" if q < probes_tables.LEVEL else "no difference shown"
-    return f"q = {q:.2g}\\: {said}"
+    return f"q {'< 0.001' if q < 0.001 else f'= {q:.2g}'}\\: {said}"
 
 
 def _folds(probing: Probing, choice: Choice) -> None:
@@ -76,7 +74,12 @@ def _folds(probing: Probing, choice: Choice) -> None:
         st.text("The folds of this probe were not stored.")
         return
     st.markdown("**Folds**")
-    wide = {c: st.column_config.NumberColumn(format="%.3f") for c in table.columns[4:]}
+    wide = {
+        names.model(m): st.column_config.NumberColumn(format="%.3f")
+        for m in ("pretrained", choice.model)
+        if m is not None
+    }
+    wide[probes_tables.ITEMS] = st.column_config.NumberColumn(help="Word types or texts that no training example has.")
     wide["Difference"] = st.column_config.NumberColumn(format="%+.3f")
     st.dataframe(
         table, hide_index=True, column_config=wide, alt="Table of folds with what was held out and both models' scores."

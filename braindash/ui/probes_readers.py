@@ -33,7 +33,7 @@ class ProbeTask:
     metric: str  # as readers see it
     chance: float
     baseline: float
-    n: int
+    n: int  # scored examples
     n_groups: int
     classes: tuple[str, ...]
     facts: Mapping[str, Any]  # all that the file says of it
@@ -240,7 +240,7 @@ def _task(name: str, told: Mapping[str, Any], row: Mapping[str, Any]) -> ProbeTa
         "F1, mean over labels" if kind == "multilabel" and metric == "f1" else METRICS.get(metric, metric),
         _number(say("chance", None)),
         _number(say("baseline", None)),
-        _whole(say("n", None)),
+        _whole(row.get("n")) or _whole(told.get("n_scored")),
         _whole(say("n_groups", None)),
         tuple(str(c) for c in told.get("names") or ()),
         told,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05  # of q, below which a difference is called one
 MEASURES = {"score": "Score", "selectivity": "Selectivity"}
+ITEMS = "Items held out"
 _FEW = 3  # tasks named in the answer for each direction
 _FEW_EXAMPLES = 5  # of a class; shares of fewer say nothing
 _MOST_HELD_OUT = 12  # names in a cell
@@ -31,6 +32,7 @@ class Moved:
     layers: tuple[int, ...]
     most: float  # the furthest difference
     at: int  # its layer
+    above_chance: bool  # one of the two models' intervals lies above chance there
 
 
 def answer(probing: Probing, model: str | None) -> list[str]:
@@ -46,9 +48,9 @@ def answer(probing: Probing, model: str | None) -> list[str]:
     if not changed:
         said = [f"No probe differs between {who} and the pretrained one: 0 of {grid} (q < {LEVEL:g})."]
     else:
-        parts = [f"{_listed(m)} {verb}" for m, verb in ((rose, "rose"), (fell, "fell")) if m]
-        begin = "With brain-tuning, " if model == "brain_tuned" else f"In {who}, "
-        said = [f"{begin}{'; '.join(parts)}. {changed} of {grid} differ from the pretrained model (q < {LEVEL:g})."]
+        parts = [f"{verb} {_listed(m)}" for m, verb in ((rose, "higher:"), (fell, "lower:")) if m]
+        begin = "With brain-tuning" if model == "brain_tuned" else f"In {who}"
+        said = [f"{begin}, {'; '.join(parts)}. {changed} of {grid} differ from the pretrained model (q < {LEVEL:g})."]
     same = _same_layers(probing, model)
     if same:
         said.append(f"{_layers_said(same).capitalize()} {'is' if len(same) == 1 else 'are'} the same in both models.")
@@ -63,8 +65,10 @@ def others_sentence(probing: Probing, model: str) -> str:
             continue
         n, rose, fell = moved(probing, other)
         if n:
-            parts.append(f"{names.model(other)} {sum(len(m.layers) for m in (*rose, *fell))} of {n}")
-    return f"The other models: {', '.join(parts)} differ from the pretrained one." if parts else ""
+            changed = (*rose, *fell)
+            which = f" ({', '.join(_inside(m.title) for m in changed[:_FEW])})" if changed else ""
+            parts.append(f"{names.model(other)} {sum(len(m.layers) for m in changed)} of {n}{which}")
+    return f"Other models that differ from the pretrained one: {'; '.join(parts)}." if parts else ""
 
 
 def moved(probing: Probing, model: str) -> tuple[int, list[Moved], list[Moved]]:
@@ -82,7 +86,12 @@ def moved(probing: Probing, model: str) -> tuple[int, list[Moved], list[Moved]]:
             if here.size:
                 most = int(here[np.argmax(np.abs(change.delta[here]))])
                 layers = tuple(probing.layers[i] for i in here)
-                found.append(Moved(task.title, layers, float(change.delta[most]), probing.layers[most]))
+                above = any(
+                    curve.low[most] > task.chance
+                    for m in (model, "pretrained")
+                    if (curve := probing.curves.get((m, task.name))) is not None
+                )
+                found.append(Moved(task.title, layers, float(change.delta[most]), probing.layers[most], above))
     for found in (rose, fell):
         found.sort(key=lambda m: -abs(m.most))
     return n, rose, fell
@@ -96,9 +105,10 @@ def _listed(tasks: Sequence[Moved]) -> str:
 
 
 def _where(m: Moved) -> str:
+    chance = "" if m.above_chance else ", not above chance"
     if len(m.layers) == 1:
-        return f"{number(m.most, 3, signed=True)} at layer {m.at}"
-    return f"{_layers_said(m.layers)}, most {number(m.most, 3, signed=True)} at {m.at}"
+        return f"{number(m.most, 3, signed=True)} at layer {m.at}{chance}"
+    return f"{_layers_said(m.layers)}, most {number(m.most, 3, signed=True)} at {m.at}{chance}"
 
 
 def _inside(title: str) -> str:
@@ -185,6 +195,7 @@ def folds(probing: Probing, model: str | None, task: str, layer: int) -> pd.Data
         row: dict[str, Any] = {
             "Fold": fold + 1 if isinstance(fold, int) else i + 1,
             "Held out": _held_out(some.get("held_out")),
+            ITEMS: some.get("held_items"),
             "Train": some.get("n_train"),
             "Test": some.get("n_test"),
             names.model("pretrained"): _rounded(one.get("score")),
@@ -193,7 +204,8 @@ def folds(probing: Probing, model: str | None, task: str, layer: int) -> pd.Data
             row[names.model(model)] = _rounded(two.get("score"))
             row["Difference"] = _rounded(_minus(two.get("score"), one.get("score")))
         rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.drop(columns=ITEMS) if ITEMS in table and not table[ITEMS].fillna(0).any() else table
 
 
 def _held_out(held: Any) -> str:

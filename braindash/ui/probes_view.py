@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 UNTRAINED = "random_weights"
 COLUMNS = 3  # panels in a row
+CLICKED = "_probe_clicked"  # that the reader has just clicked a point or a cell
 TASKS_KEY = "_probe_tasks"  # the tasks on the page, by place: what a click on the table of differences means
 
 
@@ -110,6 +111,9 @@ def choose(probing: Probing) -> Choice:
             default=str(layer),
             names=lambda k: names.layer(int(k), probing.layers[-1]),
         )
+    if st.session_state.pop(CLICKED, False):
+        title = escape(shorten(probing.task(chosen).title, 40))
+        st.toast(f"{title}, layer {at}\\: details further down", icon=":material/arrow_downward:")
     return Choice(model, chosen, int(at))
 
 
@@ -137,7 +141,8 @@ def curves(probing: Probing, choice: Choice) -> None:
     st.caption(
         "Every panel has its own vertical scale. Bands\\: 95 % intervals over held-out stories, speakers, stretches of "
         "sound or word types, as *What the probes are* says. Dotted\\: the same probe taught with shuffled labels. "
-        "Click a point for its details below."
+        "An interval is that of a score; whether two models differ shows in the table of differences. Click a point for "
+        "its details further down."
     )
 
 
@@ -205,6 +210,7 @@ def _chosen_point(key: str, place: int) -> None:
             return
         st.query_params["task"] = tasks[place]
         st.query_params["layer"] = str(int(point["x"]))
+        st.session_state[CLICKED] = True
         model = (point.get("customdata") or [None])[0]
         if model not in (None, "pretrained"):
             st.query_params["model"] = str(model)
@@ -269,6 +275,7 @@ def _chosen_cell(key: str) -> None:
         i, j = int(point["y"]), int(point["x"])
         if 0 <= i < len(tasks) and 0 <= j < len(layers):
             st.query_params["task"], st.query_params["layer"] = tasks[i], str(layers[j])
+            st.session_state[CLICKED] = True
 
 
 # --- what the probes are -------------------------------------------------------------------------
@@ -318,8 +325,8 @@ def _facts(probing: Probing) -> Any:
                 "Chance": round(task.chance, 3),
                 "Baseline": round(task.baseline, 3),
                 "Classes": len(task.classes) if task.classes else None,
-                "Examples": facts.get("n", task.n),
-                "Scored": facts.get("n_scored"),
+                "Examples": facts.get("n"),
+                "Scored": task.n,
                 "Groups": facts.get("n_groups", task.n_groups),
                 "Intervals over": f"{_whole(units)} × {word}" if units and word else "",
                 "Folds": facts.get("n_folds"),

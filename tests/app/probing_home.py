@@ -81,13 +81,14 @@ def document(
                     | {"metric": "r2" if task.kind == "regression" else "f1", "layer": layer, "score": score}
                     | {"ci_low": score - 0.015, "ci_high": score + 0.015, "chance": task.chance}
                     | {"baseline": task.baseline, "shuffled": shuffled, "selectivity": score - shuffled}
-                    | {"n": task.n, "n_groups": 4}
+                    | {"n": task.n // 3, "n_groups": 4}
                 )
                 for fold in range(N_FOLDS):
                     of_fold = score + 0.01 * (fold - (N_FOLDS - 1) / 2)
                     folds.append(
                         {"model": model, "task": task.name, "layer": layer, "fold": fold, "score": of_fold}
                         | {"n_train": task.n * 3 // 4, "n_test": task.n // 4, "held_out": [f"story-{fold}"]}
+                        | {"held_items": 26 if task.level in ("lexical", "semantic") else 0}
                     )
                 if model == "pretrained":
                     continue

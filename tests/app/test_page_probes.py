@@ -97,13 +97,31 @@ def test_the_answer_names_what_rose_and_fell_and_how_much_was_tested(home: Home,
     probed(home)
     text = said(open_page("probes"))
     assert (
-        "With brain-tuning, word identity (layers 3–4, most +0.080 at 4) and word meaning (layers 3–4, most +0.050 "
-        "at 4) rose; pitch (layers 3–4, most −0.060 at 4) fell. 6 of 16 tested pairs of task and layer differ"
+        "With brain-tuning, higher: word identity (layers 3–4, most +0.080 at 4) and word meaning (layers 3–4, most "
+        "+0.050 at 4); lower: pitch (layers 3–4, most −0.060 at 4). 6 of 16 tested pairs of task and layer differ"
     ) in text
     assert "Layers 0–2 are the same in both models." in text
-    assert "Block-permuted 0 of 16 differ" in text
+    assert "differ from the pretrained one: Block-permuted 0 of 16." in text
     assert "19.6 min of sound, 20 recordings, 4 of them scored." in text
     assert "Words and phones of a synthetic voice." in text
+
+
+def test_a_rise_below_chance_and_the_changes_of_a_control_are_said(home: Home, open_page: OpenPage) -> None:
+    run_id = probed(home)
+
+    def sink(document: dict[str, Any]) -> None:
+        for row in document["rows"]:
+            if row["task"] == "meaning":
+                row["score"], row["ci_low"] = row["score"] - 0.2, row["ci_low"] - 0.2
+        for row in document["differences"]:
+            if (row["model"], row["task"], row["layer"]) == ("block_permuted", "mel", 4):
+                row.update(delta=-0.03, q=0.01)
+
+    change(home, run_id, sink)
+    text = said(open_page("probes"))
+    assert "word meaning (layers 3–4, most +0.050 at 4, not above chance)" in text
+    assert "word identity (layers 3–4, most +0.080 at 4) and" in text
+    assert "Block-permuted 1 of 16 (mel spectrum)." in text
 
 
 def test_tasks_stand_from_sound_to_meaning_and_then_the_others(home: Home, open_page: OpenPage) -> None:
@@ -198,6 +216,8 @@ def test_the_folds_hold_both_models_and_what_was_held_out(home: Home, open_page:
     assert table["Pretrained"].to_numpy() == pytest.approx([0.585, 0.595, 0.605, 0.615])
     assert table["Difference"].to_numpy() == pytest.approx([0.08] * 4)
     assert table["Train"].tolist() == [840] * 4
+    assert table["Items held out"].tolist() == [26] * 4
+    assert "Items held out" not in open_page("probes", task="pitch").dataframe[0].value
 
 
 def test_confusions_are_shares_of_the_true_class(home: Home, open_page: OpenPage) -> None:
