@@ -291,6 +291,21 @@ def test_depths_of_regions_hold_the_truth() -> None:
     assert np.mean([r["peak_low"] <= 2 <= r["peak_high"] for r in rows]) >= 0.95
 
 
+def test_errors_of_a_profile_are_as_wide_as_its_intervals() -> None:
+    """Quantiles need draws as wide as the intervals that the evaluation gives, few stories or not."""
+    for n_stories in (4, 12):
+        data = simulated(GAIN, n_stories, 12, np.random.default_rng(2))["one"]
+        kept = RegionSamples(MASKS)
+        rows, _, _ = region_rows([data], [MASKS], threshold=0.1, n_boot=KEPT, seed=0, keep=kept)
+        for region in ("primary_auditory", "cortex"):
+            one = profiles_of(kept.dataset())["one", "pretrained", region]
+            width = [r["r_norm_ci_high"] - r["r_norm_ci_low"] for r in rows
+                     if r["roi"] == region and r["model"] == "pretrained"]  # fmt: skip
+            ratio = 2 * 1.96 * one.deviations().std(axis=1) / np.array(width)
+            assert (ratio > 0.9).all()
+            assert (ratio < 1.7).all()  # never much wider either
+
+
 def test_results_without_resamples_serve_by_single_stories() -> None:
     data = simulated(GAIN, 6, 12, np.random.default_rng(0))["one"]
     stored = samples_from_stories(data, {"one": MASKS}, 0.1, 0)
