@@ -112,6 +112,8 @@ def probe_run(
     study = open_study(run.config.study, run.home)
     refuse_leaks(study, [c.ref for c in candidates], run.home)
     tell(0.0, "Choosing examples")
+    if corpus is not None and corpus.kind == "study" and corpus.id != study.id:
+        refuse_leaks(open_study(corpus.id, run.home), [c.ref for c in candidates], run.home)
     corpus = corpus or study_corpus(study, max_minutes=max_minutes)
     limits = limits or Limits(seed=seed)
     chosen, not_done = choose_tasks(corpus, tasks, limits)

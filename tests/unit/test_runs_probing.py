@@ -15,7 +15,7 @@ from tiny_models import save_tiny
 
 import braindash.cli as cli
 from braindash.config import Home, TuneConfig
-from braindash.errors import BraindashError
+from braindash.errors import BraindashError, LeakageError
 from braindash.probing.base import Limits
 from braindash.runs.probing import ARRAYS, PROBING, choose_units, probe_run, read_probing, read_probing_arrays
 from braindash.runs.record import Run, RunStore
@@ -203,3 +203,23 @@ def test_intervals_hold_over_word_types_groups_or_stretches() -> None:
     assert (word, units.tolist()) == ("30-s stretch", [0, 0, 1, 2, 3, 3, 4, 5])
     units, word = choose_units(corpus(2), examples(2, list("abcdefgh")))
     assert (word, len(set(units))) == ("word type", 8)
+
+
+def test_another_study_is_not_probed_with_a_story_that_tuning_heard(run: Run) -> None:
+    from braindash.probing.corpora import study_corpus
+    from braindash.studies import open_study
+    from braindash.studies.library import add_study
+
+    folder = run.home.path.parent / "mini"
+    spec = yaml.safe_load((folder / "study.yaml").read_text())
+    for story, part in zip(spec["stories"], ("test", "tune", "tune", "tune", "validation", "test"), strict=True):
+        story["split"] = part
+    (folder / "other").mkdir()
+    for file in folder.glob("*.*"):
+        (folder / "other" / file.name).write_bytes(file.read_bytes())
+    (folder / "other" / "study.yaml").write_text(yaml.safe_dump(spec | {"id": "other"}))
+    add_study(run.home, "table", folder / "other")
+    before = (run.path / PROBING).read_bytes()
+    with pytest.raises(LeakageError, match="one"):
+        probe_run(run, corpus=study_corpus(open_study("other", run.home)), tasks=["phone"])
+    assert (run.path / PROBING).read_bytes() == before
