@@ -362,3 +362,13 @@ def test_what_one_run_cannot_show_is_never_judged() -> None:
     for id in ("4_stable", "6_less_data"):
         assert found(id, evidence(differences=[region("cortex", UP)]))["verdict"] == "cannot_tell"
     assert "--grid recipe=lora,full" in found("4_stable", evidence())["command"]
+
+
+def test_the_verdicts_that_the_demo_must_give_are_of_findings_that_exist() -> None:
+    from braindash.demo.truth import EXPECTED, wrong_verdicts
+
+    assert set(EXPECTED) <= {f.id for f in FINDINGS}
+    rows = [{"id": k, "verdict": v, "shows": "it"} for k, v in EXPECTED.items()]
+    assert wrong_verdicts(rows) == {}
+    rows[0] = rows[0] | {"verdict": "not_supported"}
+    assert wrong_verdicts(rows[:-1]) == {rows[0]["id"]: "not_supported: it", rows[-1]["id"]: "missing"}
