@@ -210,6 +210,7 @@ def planted(kind: Kind, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 @pytest.mark.parametrize("kind", ["regression", "classification", "multilabel"])
 @pytest.mark.parametrize("lexical", [False, True])
+@pytest.mark.filterwarnings("ignore:Only one sample available")
 def test_answers_and_penalties_are_those_of_scikit_learn(kind: Kind, lexical: bool) -> None:
     X32, y, labels = planted(kind)
     X = X32.astype(np.float64)
