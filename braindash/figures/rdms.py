@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 PAIRS = "pairs"  # the trace whose points answer clicks
 _FEW_POINTS = 2_500  # of a trace drawn as SVG; more need WebGL
-_FEW_LABELS = 16  # conditions whose names fit beside the rows
 _HEIGHT = 400
 
 
@@ -154,21 +153,18 @@ def rdm(
                 hoverinfo="skip",
             )
         )
-    few = n <= _FEW_LABELS
     axis = {
         "tickvals": list(range(n)),
         "ticktext": names,  # the hover text takes them too
-        "showticklabels": few,
-        "tickfont": {"size": 12},
+        "showticklabels": False,
         "range": [-0.5, n - 0.5],
         "constrain": "domain",
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
-        "automargin": few,
     }
     figure.update_layout(
-        **base_layout(theme, _HEIGHT + (100 if few else 0), margin={"l": 4, "r": 4, "t": 4, "b": 64 if bar else 12}),
+        **base_layout(theme, _HEIGHT, margin={"l": 4, "r": 4, "t": 4, "b": 64 if bar else 12}),
         showlegend=False,
         dragmode=False,
         hovermode="closest",

@@ -203,14 +203,17 @@ def write_numbers(
 
     known = np.argwhere(np.isfinite(matrix))
     fills = colour_values(matrix[tuple(known.T)], cmap, *limits) @ (0.299, 0.587, 0.114)
-    for (i, j), light in zip(known.tolist(), fills, strict=True):
-        figure.add_annotation(
-            x=i,
-            y=j,
-            text=f"{cell_number(matrix[i, j], signed)}{after[i, j]}",
-            showarrow=False,
-            font={"size": 12, "color": "#FFFFFF" if light < 140 else "#111111"},
-        )
+    notes = [
+        {
+            "x": i,
+            "y": j,
+            "text": f"{cell_number(matrix[i, j], signed)}{after[i, j]}",
+            "showarrow": False,
+            "font": {"size": 12, "color": "#FFFFFF" if light < 140 else "#111111"},
+        }
+        for (i, j), light in zip(known.tolist(), fills, strict=True)
+    ]
+    figure.update_layout(annotations=notes)  # at once: each one added by itself checks all that are there
 
 
 def _add_notes(figure: go.Figure, notes: Sequence[str], title: str, rows: dict[str, Any], colour: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class Rsa:
     subjects: tuple[str, ...]  # the mean over subjects first, where there is one
     layers: tuple[int, ...]
     regions: tuple[str, ...]  # from the ear to language
+    source: tuple[str, int, int]  # the file and its state, which say everything else
 
     def title(self, roi: str) -> str:
         titles = self.document.get("region_titles")
@@ -109,10 +110,10 @@ def _read(path: str, as_of: tuple[int, int], /) -> Rsa | None:
 
     folder = Path(path)
     document = read_rsa(folder)
-    return None if document is None else _parsed(folder, document)
+    return None if document is None else _parsed(folder, document, as_of)
 
 
-def _parsed(folder: Path, document: dict[str, Any]) -> Rsa:
+def _parsed(folder: Path, document: dict[str, Any], as_of: tuple[int, int]) -> Rsa:
     import pandas as pd
 
     from braindash.figures.style import model_order
@@ -152,7 +153,13 @@ def _parsed(folder: Path, document: dict[str, Any]) -> Rsa:
         tuple(subjects),
         tuple(sorted(set(rows["layer"]))),
         tuple(in_order(list(dict.fromkeys(rows["roi"])))),
+        (str(folder), *as_of),
     )
+
+
+SAME: dict[str | type[Any], Callable[[Any], Any]] = {
+    Rsa: lambda rsa: rsa.source
+}  # how caches of figures tell one from another
 
 
 def in_order(regions: list[str]) -> list[str]:

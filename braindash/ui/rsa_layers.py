@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import names, rsa_words
+from braindash.ui import names, rsa_data, rsa_words
 from braindash.ui.partition_view import space_title as known_space
 from braindash.ui.results import chart, theme
+from braindash.ui.rsa_view import MANY_ROWS
 from braindash.ui.text import escape
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import plotly.graph_objects as go
 
+    from braindash.figures.style import ThemeName
     from braindash.ui.rsa_data import Choice, Rsa
 
 
@@ -24,13 +27,11 @@ if TYPE_CHECKING:
 
 def plane(rsa: Rsa, choice: Choice) -> None:
     """Draw layers and regions as points, the nearer the more alike; nothing where the file holds no such points."""
-    from braindash.figures import mds_plane
-
-    points = _points(rsa, choice)
+    points = _points(rsa, choice.model, choice.subject)
     if points.empty:
         return
     st.subheader("Layers and regions in one plane")
-    chart(mds_plane(points, theme=theme()), key="rsa_mds")
+    chart(_plane(rsa, choice.model, choice.subject, theme()), key="rsa_mds")
     stress = rsa.document.get("mds_stress")
     known = float(stress) if isinstance(stress, (int, float)) else None
     twice = points.loc[points["what"] == "region", "name"].duplicated().any()
@@ -43,7 +44,14 @@ def plane(rsa: Rsa, choice: Choice) -> None:
     )
 
 
-def _points(rsa: Rsa, choice: Choice) -> pd.DataFrame:
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=rsa_data.SAME)
+def _plane(rsa: Rsa, model: str, subject: str, page: ThemeName, /) -> go.Figure:
+    from braindash.figures import mds_plane
+
+    return mds_plane(_points(rsa, model, subject), theme=page)
+
+
+def _points(rsa: Rsa, model: str, subject: str) -> pd.DataFrame:
     import pandas as pd
 
     rows = rsa.table("mds", ("what", "x", "y"))
@@ -54,11 +62,11 @@ def _points(rsa: Rsa, choice: Choice) -> pd.DataFrame:
         rows[column] = pd.to_numeric(rows[column], errors="coerce")
     regions = rows[(rows["what"] == "region") & rows["roi"].notna()]
     people = set(regions["subject"].dropna().astype(str))
-    if choice.subject in people:
-        regions = regions[regions["subject"].astype(str) == choice.subject]
+    if subject in people:
+        regions = regions[regions["subject"].astype(str) == subject]
     titles = [rsa.title(str(roi)) for roi in regions["roi"]]
     hover = [f"{t}, {s}" if s == s and s else t for t, s in zip(titles, regions["subject"].fillna(""), strict=True)]
-    layers = rows[(rows["what"] == "layer") & rows["model"].isin(["pretrained", choice.model]) & rows["layer"].notna()]
+    layers = rows[(rows["what"] == "layer") & rows["model"].isin(["pretrained", model]) & rows["layer"].notna()]
     both = pd.concat([layers.assign(name="", hover=""), regions.assign(name=titles, hover=hover)])
     return both[both["x"].notna() & both["y"].notna()]
 
@@ -109,8 +117,6 @@ def cka_of(rsa: Rsa) -> Cka | None:
 
 def alignment(rsa: Rsa, choice: Choice) -> None:
     """Draw CKA within and between the two models, and how far each layer moved."""
-    from braindash.figures import cka_map, moved_curves
-
     cka = cka_of(rsa)
     if cka is None or not {"pretrained", choice.model} <= set(cka.models):
         return
@@ -132,23 +138,40 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
     if shared and curves:
         with first[1]:
             st.markdown("**Each layer against itself before tuning**")
-            chart(moved_curves(curves, shared, theme=theme()), key="rsa_moved")
+            chart(_moved(rsa, tuple(curves), theme()), key="rsa_moved")
     for one, other, title, place, key in (within,) if alone else pairs:
         with place:
             st.markdown(f"**{escape(title)}**")
-            figure = cka_map(
-                cka.between(one, other),
-                cka.layers_of(one),
-                cka.layers_of(other),
-                row_title=names.model(one),
-                column_title=names.model(other),
-                theme=theme(),
-            )
-            chart(figure, key=f"rsa_cka_{key}")
+            chart(_cka_map(rsa, one, other, theme()), key=f"rsa_cka_{key}")
     st.caption(
         "Debiased linear CKA over the same conditions\\: 1 is the same geometry up to rotation and scale, 0 an "
         "unrelated one. No brain takes part in it."
     )
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=rsa_data.SAME)
+def _cka_map(rsa: Rsa, one: str, other: str, page: ThemeName, /) -> go.Figure:
+    from braindash.figures import cka_map
+
+    cka = cka_of(rsa)
+    assert cka is not None  # the caller has looked
+    return cka_map(
+        cka.between(one, other),
+        cka.layers_of(one),
+        cka.layers_of(other),
+        row_title=names.model(one),
+        column_title=names.model(other),
+        theme=page,
+    )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=rsa_data.SAME)
+def _moved(rsa: Rsa, models: tuple[str, ...], page: ThemeName, /) -> go.Figure:
+    from braindash.figures import moved_curves
+
+    cka = cka_of(rsa)
+    assert cka is not None  # the caller has looked
+    return moved_curves({m: cka.moved(m)[1] for m in models}, cka.moved(models[0])[0], theme=page)
 
 
 # --- feature spaces ------------------------------------------------------------------------------
@@ -156,22 +179,21 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
 
 def spaces(rsa: Rsa, choice: Choice) -> None:
     """Show how alike regions and layers are to plain feature spaces, where the file says so."""
-    regions = region_spaces(rsa, choice)
-    layers = {m: layer_spaces(rsa, m) for m in dict.fromkeys(("pretrained", choice.model))}
-    if regions.empty and all(table.empty for table in layers.values()):
+    models = tuple(dict.fromkeys(("pretrained", choice.model)))
+    with_layers = [m for m in models if not layer_spaces(rsa, m).empty]
+    with_regions = not region_spaces(rsa, choice.subject).empty
+    if not with_layers and not with_regions:
         return
     st.subheader("What the geometry is made of")
     left, right = st.columns(2, gap="medium")
-    with left:
-        if not regions.empty:
+    if with_regions:
+        with left:
             st.markdown(f"**Brain regions, {escape(rsa_words.whose(rsa, choice.subject))}**")
-            _space_map(regions, rsa, "rsa_region_spaces", shared_of(regions))
+            _draw_spaces(rsa, ("", choice.subject), models, "rsa_region_spaces")
     with right:
-        for model, table in layers.items():
-            if not table.empty:
-                st.markdown(f"**Layers, {escape(names.model(model).lower())}**")
-                _space_map(table, rsa, f"rsa_{'before' if model == 'pretrained' else 'after'}_spaces",
-                           shared_of(*layers.values()))  # fmt: skip
+        for model in with_layers:
+            st.markdown(f"**Layers, {escape(names.model(model).lower())}**")
+            _draw_spaces(rsa, (model, ""), models, f"rsa_{'before' if model == 'pretrained' else 'after'}_spaces")
     st.caption(
         "Similarity of RDMs with those of simple features of the same conditions: what a geometry near a region's or a "
         "layer's could be about. Both models share one scale."
@@ -191,32 +213,40 @@ def shared_of(*tables: pd.DataFrame) -> tuple[float, float]:
     return shared_limits(*found, percentile=100) if known else (0.0, 1.0)
 
 
-def _space_map(table: pd.DataFrame, rsa: Rsa, key: str, limits: tuple[float, float]) -> None:
-    """Draw a table whose columns are the rows of the map."""
+def _draw_spaces(rsa: Rsa, of: tuple[str, str], models: tuple[str, ...], key: str) -> None:
+    figure = _space_map(rsa, of, models, theme())
+    with st.container(height=720, border=False) if of[0] == "" and len(rsa.regions) > MANY_ROWS else st.container():
+        chart(figure, key=key)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=rsa_data.SAME)
+def _space_map(rsa: Rsa, of: tuple[str, str], models: tuple[str, ...], page: ThemeName, /) -> go.Figure:
+    """Return the map of one model's layers, ``of = (model, "")``, or of a subject's regions, ``("", subject)``."""
     from braindash.figures import similarity_map
     from braindash.figures.rsa import LAYER_AXIS
 
-    of_layers = table.index.name == "layer"
-    figure = similarity_map(
+    model, subject = of
+    table = layer_spaces(rsa, model) if model else region_spaces(rsa, subject)
+    low, high = shared_of(*(layer_spaces(rsa, m) for m in models)) if model else shared_of(table)
+    return similarity_map(
         table.to_numpy(float),
-        list(table.index) if of_layers else [space_title(rsa, s) for s in table.index],
-        [space_title(rsa, s) for s in table.columns] if of_layers else [rsa.title(r) for r in table.columns],
+        list(table.index) if model else [space_title(rsa, s) for s in table.index],
+        [space_title(rsa, s) for s in table.columns] if model else [rsa.title(r) for r in table.columns],
         label="Similarity of RDMs",
-        x_title=LAYER_AXIS if of_layers else "",
-        word="layer " if of_layers else "",
-        vmin=limits[0],
-        vmax=limits[1],
-        theme=theme(),
+        x_title=LAYER_AXIS if model else "",
+        word="layer " if model else "",
+        vmin=low,
+        vmax=high,
+        theme=page,
     )
-    chart(figure, key=key)
 
 
-def region_spaces(rsa: Rsa, choice: Choice) -> pd.DataFrame:
+def region_spaces(rsa: Rsa, subject: str) -> pd.DataFrame:
     """Return similarities of regions to feature spaces: spaces down, regions across, from the ear to language."""
     rows = rsa.table("spaces", ("space", "roi", "similarity"))
     if "subject" in rows and not rows.empty:
         own = rows["subject"].astype(str)
-        rows = rows[own == choice.subject]
+        rows = rows[own == subject]
     return _table(rows, "space", "roi", list(dict.fromkeys(rows["space"].astype(str))), list(rsa.regions))
 
 

@@ -16,7 +16,9 @@ from braindash.ui.text import count, escape, number
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import plotly.graph_objects as go
 
+    from braindash.figures.style import ThemeName
     from braindash.runs.run import Run
     from braindash.ui.rsa_data import Choice, Rsa
 
@@ -27,6 +29,7 @@ MOST_SHOWN = 300  # conditions; a file with more was not made for pages
 class Rdms:
     """RDMs of layers and regions over the same conditions; condensed upper triangles, (n_pairs,) each."""
 
+    source: tuple[str, int, int]  # the file and its state
     labels: tuple[str, ...]
     numbers: np.ndarray  # (n,) of each condition among all of them
     stories: tuple[str, ...]  # of each condition
@@ -45,6 +48,7 @@ class Rdms:
 class Panel:
     """One RDM as it is drawn."""
 
+    whose: tuple[object, ...]  # what tells it from others of the file
     title: str
     values: np.ndarray  # (n_pairs,) dissimilarities
     ranks: np.ndarray  # (n_pairs,) percentiles, NaN where not compared
@@ -108,6 +112,7 @@ def _read(path: str, as_of: tuple[int, int], /) -> Rdms | None:
         labels = tuple(str(v) for v in data["label"].values)
         n = len(labels)
         out = Rdms(
+            (path, *as_of),
             labels,
             np.asarray(data["condition"].values, dtype=int),
             tuple(str(v) for v in data["story"].values),
@@ -156,13 +161,15 @@ def _panels(rdms: Rdms, rsa: Rsa, choice: Choice) -> list[Panel]:
     for model in dict.fromkeys(("pretrained", choice.model)):
         values = rdms.layers.get((model, choice.layer))
         if values is not None and np.isfinite(values).any():
-            out.append(Panel(f"{names.model(model)}, layer {choice.layer}", values, percentiles(values, kept)))
+            title = f"{names.model(model)}, layer {choice.layer}"
+            out.append(Panel((model, choice.layer, exclude), title, values, percentiles(values, kept)))
     regions = [v for v in rdms.region(choice.subject, choice.roi) if np.isfinite(v).any()]
     if regions:
         whose = choice.subject if choice.subject != names.SUBJECT_MEAN else f"mean of {count(len(regions), 'subject')}"
         mean = np.mean([percentiles(v, kept) for v in regions], axis=0)  # ranks: no subject counts for more
         title = f"{rsa.title(choice.roi)}, {whose}"
-        out.append(Panel(title, np.mean(regions, axis=0), percentiles(mean, kept)))
+        who = (choice.subject, choice.roi, exclude)
+        out.append(Panel(who, title, np.mean(regions, axis=0), percentiles(mean, kept)))
     return out
 
 
@@ -202,16 +209,7 @@ def _telling(panels: list[Panel], n: int) -> tuple[int, int]:
 
 
 def _draw(rdms: Rdms, panel: Panel, pair: tuple[int, int], key: str) -> None:
-    from braindash.figures import rdm
-    from braindash.figures.rdms import square
-
-    figure = rdm(
-        square(panel.ranks, len(rdms.labels)),
-        rdms.labels,
-        name=panel.title,
-        chosen=None if pair[0] == pair[1] else pair,
-        theme=theme(),
-    )
+    figure = _figure(rdms, panel, pair, theme())
     st.plotly_chart(
         figure,
         key=key,
@@ -220,6 +218,24 @@ def _draw(rdms: Rdms, panel: Panel, pair: tuple[int, int], key: str) -> None:
         alt=figure.layout.meta["alt"],
         on_select=functools.partial(_take_pair, key, len(rdms.labels)),
         selection_mode="points",
+    )
+
+
+@st.cache_resource(
+    max_entries=48,
+    show_spinner=False,
+    hash_funcs={Rdms: lambda rdms: rdms.source, Panel: lambda panel: (panel.whose, panel.title)},
+)
+def _figure(rdms: Rdms, panel: Panel, pair: tuple[int, int], page: ThemeName, /) -> go.Figure:
+    from braindash.figures import rdm
+    from braindash.figures.rdms import square
+
+    return rdm(
+        square(panel.ranks, len(rdms.labels)),
+        rdms.labels,
+        name=panel.title,
+        chosen=None if pair[0] == pair[1] else pair,
+        theme=page,
     )
 
 

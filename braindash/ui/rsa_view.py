@@ -15,7 +15,10 @@ from braindash.ui.text import count, escape, true_minus
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from braindash.figures.style import ThemeName
+
 MAPS = ("pretrained", "tuned", "change")
+MANY_ROWS = 40  # regions; a map of more scrolls by itself
 
 
 def empty(run_id: str) -> None:
@@ -90,11 +93,11 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
         "tuned": names.model(choice.model),
         "change": f"Change: {names.model(choice.model)} − pretrained",
     }
-    many = len(rsa.regions) > 40
+    many = len(rsa.regions) > MANY_ROWS
     for which in MAPS if choice.model != "pretrained" else MAPS[:1]:
         with places[which]:
             st.markdown(f"**{escape(titles[which])}**")
-            figure = _map(rsa, choice, which)
+            figure = _map(rsa, choice, which, theme())
             if figure is None:
                 st.info("This analysis has no rows for this choice.", icon=":material/info:")
                 continue
@@ -129,7 +132,8 @@ def _cell(rsa: Rsa, choice: Choice) -> Choice:
     return choice
 
 
-def _map(rsa: Rsa, choice: Choice, which: str) -> go.Figure | None:
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=rsa_data.SAME)
+def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure | None:
     import numpy as np
 
     from braindash.figures import similarity_map
@@ -160,7 +164,7 @@ def _map(rsa: Rsa, choice: Choice, which: str) -> go.Figure | None:
         notes=None if changed else notes,
         notes_title="ceiling",
         chosen=(rsa.layers.index(choice.layer), rsa.regions.index(choice.roi)),
-        theme=theme(),
+        theme=page,
     )
 
 
