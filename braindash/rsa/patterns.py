@@ -1,6 +1,6 @@
 """Patterns of conditions, prepared so that any block of their dissimilarities is one matrix product.
 
-Every dissimilarity here has the form d_ij = s_i + s_j − 2 u_i·v_j with s_i = u_i·v_i, so an RDM
+Every dissimilarity here has the form d_ij = s_i + s_j − u_i·v_j with s_i = u_i·v_i / 2, so an RDM
 never has to be stored: the rows that are needed are made from ``u`` and ``v`` when they are.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from braindash.errors import BraindashError, closest
 
 METRICS = ("correlation", "cosine", "euclidean")
+UNIT_LENGTH = ("correlation", "cosine")  # u_i = v_i has length 1: s_i = ½ for every condition
 FEWEST_CONDITIONS = 4
 
 
@@ -23,7 +24,9 @@ class Patterns:
     Attributes
     ----------
     left, right : (n_conditions, k) float32
+        u and v.
     self_products : (n_conditions,) float64
+        s.
     metric : str
     """
 
@@ -39,17 +42,27 @@ class Patterns:
         self, start: int, stop: int, first: int, last: int, shift: float = 0.0, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Return rows [start, stop) and columns [first, last) of the RDM less ``shift``, float32; into ``out``."""
-        s = self.self_products
-        made = np.matmul(-2 * self.left[start:stop], self.right[first:last].T, out=out)
-        made += (s[start:stop, None] - shift).astype(np.float32)
-        made += s[None, first:last].astype(np.float32)
+        made = self.negated(start, stop, first, last, shift, out)
+        return np.negative(made, out=made)
+
+    def negated(
+        self, start: int, stop: int, first: int, last: int, shift: float = 0.0, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return `tile` with the other sign, which is one operation less."""
+        made: np.ndarray = np.matmul(self.left[start:stop], self.right[first:last].T, out=out)
+        if self.metric in UNIT_LENGTH:
+            made -= np.float32(1 - shift)
+        else:
+            made -= (self.self_products[start:stop, None] - shift).astype(np.float32)
+            made -= self.self_products[None, first:last].astype(np.float32)
         return made
 
     def mean(self) -> float:
         """Return the mean dissimilarity over all pairs."""
         n = len(self)
-        ends = self.left.sum(axis=0, dtype=np.float64) @ self.right.sum(axis=0, dtype=np.float64)
-        return float(2 * (n * self.self_products.sum() - ends) / (n * (n - 1)))
+        ones = np.ones(n, dtype=np.float32)
+        ends = (ones @ self.left).astype(np.float64) @ (ones @ self.right).astype(np.float64)
+        return float((2 * n * self.self_products.sum() - ends) / (n * (n - 1)))
 
     def take(self, index: np.ndarray) -> Patterns:
         """Return the patterns of some conditions."""
@@ -85,23 +98,28 @@ def prepare(values: np.ndarray, metric: str = "correlation") -> Patterns:
         raise BraindashError(f"There is no dissimilarity {metric!r}.", closest(metric, (*METRICS, "crossnobis")))
     X = _checked(values)
     if metric == "euclidean":
-        X = X / np.sqrt(X.shape[1])
-        return _symmetric(X, metric)
+        X = X * np.sqrt(2 / X.shape[1]).astype(X.dtype)
+        return _symmetric(X, np.vecdot(X, X) / 2, metric)
     if metric == "correlation":
         if X.shape[1] < 3:
             raise BraindashError(
                 f"A correlation distance needs 3 channels or more; there are {X.shape[1]}.", "Use euclidean."
             )
         X = X - X.mean(axis=1, keepdims=True)
-    size = np.linalg.norm(X, axis=1, keepdims=True)
-    flat = np.flatnonzero(size[:, 0] <= 1e-12 * max(float(size.max()), 1e-300))
+    else:
+        X = X.copy()
+    size = np.sqrt(np.vecdot(X, X))
+    # float32 leaves something of a constant pattern's mean behind
+    least = 1e-12 if X.dtype == np.float64 else 1e-6
+    flat = np.flatnonzero(size <= least * max(float(size.max()), 1e-300))
     if len(flat):
         what = "do not vary over channels" if metric == "correlation" else "are zero"
         raise BraindashError(
             f"{len(flat)} of {len(X)} patterns {what} (first: condition {flat[0]}).",
             "Leave them out, or use euclidean.",
         )
-    return _symmetric(X / size / np.sqrt(2), metric)
+    X *= (1 / size)[:, None]
+    return _symmetric(X, np.full(len(X), 0.5), metric)
 
 
 def crossnobis(repeats: np.ndarray, precision: np.ndarray | None = None) -> Patterns:
@@ -141,25 +159,27 @@ def crossnobis(repeats: np.ndarray, precision: np.ndarray | None = None) -> Patt
         _checked(one)
     n_repeats, _, n_channels = R.shape
     P = np.eye(n_channels) if precision is None else np.asarray(precision, dtype=np.float64)
-    scale = 1.0 / (n_repeats * (n_repeats - 1) * n_channels)
+    scale = 2.0 / (n_repeats * (n_repeats - 1) * n_channels)
     # sum over a ≠ b of x^a P x^b' = (Σx) P (Σx)' − Σ x^a P x^a'
     left = np.concatenate([R.sum(axis=0), *R], axis=1)
     right = np.concatenate([R.sum(axis=0) @ P, *(-(x @ P) for x in R)], axis=1) * scale
-    return Patterns(left.astype(np.float32), right.astype(np.float32), np.einsum("ij,ij->i", left, right), "crossnobis")
+    return Patterns(left.astype(np.float32), right.astype(np.float32), np.vecdot(left, right) / 2, "crossnobis")
 
 
-def _symmetric(X: np.ndarray, metric: str) -> Patterns:
+def _symmetric(X: np.ndarray, self_products: np.ndarray, metric: str) -> Patterns:
     X32 = np.ascontiguousarray(X, dtype=np.float32)
-    return Patterns(X32, X32, np.einsum("ij,ij->i", X, X), metric)
+    return Patterns(X32, X32, self_products.astype(np.float64), metric)
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
-    X = np.asarray(values, dtype=np.float64)
+    """Return the patterns as float32 where they come so, else float64."""
+    X = np.asarray(values)
+    X = X if X.dtype == np.float32 else X.astype(np.float64)
     if X.ndim != 2 or len(X) < FEWEST_CONDITIONS:
         raise BraindashError(
             f"An RDM needs {FEWEST_CONDITIONS} conditions or more; the patterns are {X.shape}.", "Give more conditions."
         )
-    bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(X.sum(axis=1)))
     if len(bad):
         raise BraindashError(
             f"{len(bad)} of {len(X)} patterns are not finite (first: condition {bad[0]}).", "Leave them out."

@@ -17,13 +17,13 @@ import numpy as np
 from braindash.errors import BraindashError, closest
 from braindash.rsa.kendall import tau_a
 from braindash.rsa.patterns import Patterns
-from braindash.rsa.whitening import near_pairs, row_shares
+from braindash.rsa.whitening import compared_with, near_pairs, row_shares
 
 METHODS = ("spearman", "correlation", "cosine", "kendall", "whitened", "whitened_cosine")
 CENTRED = ("correlation", "whitened")  # over pairs, before products are taken
 WHITENED = ("whitened", "whitened_cosine")
 MOST_FOR_KENDALL = 1_500  # conditions: a million pairs to sort for every two RDMs
-TILE = (256, 2_048)  # rows and columns made at a time: one RDM's tile stays in the processor's cache
+TILE = (384, 1_024)  # rows and columns made at a time: one RDM's tile stays in the processor's cache
 
 
 def similarities(
@@ -108,23 +108,26 @@ def correlations(
         return half + half.T + np.eye(len(V))
     if method == "spearman":
         return _rank_correlations(patterns, exclude, groups, memory_gb)
-    n = len(patterns)
-    # near the mean: sums of squares then lose no digits
-    shift = np.array([p.mean() for p in patterns]) if method in CENTRED else np.zeros(n)
-    products, sums, count = np.zeros((n, n)), np.zeros(n), 0
+    n, n_conditions = len(patterns), len(patterns[0])
+    # sums of squares lose no digits about a value near the mean; what it does to the mean is put right below
+    some = np.arange(0, n_conditions, max(1, n_conditions // 256))
+    shift = np.array([0.0 if method == "cosine" else p.take(some).mean() for p in patterns])
+    total, count = np.zeros((n + 1, n + 1)), 0
     for D in pair_blocks(patterns, exclude, groups, memory_gb, shift):
-        products += D @ D.T
-        sums += D.sum(axis=1, dtype=np.float64)
+        total += D @ D.T
         count += D.shape[1]
     if count < 2:
         raise BraindashError(f"{count} pairs of conditions are left to compare.", "Exclude fewer neighbours.")
-    mean = sums / count if method in CENTRED else np.zeros(n)
-    products -= count * np.outer(mean, mean)
+    total[n, :n] *= -1  # tiles hold shift − d
+    total[:n, n] *= -1
+    offset = -total[n, :n] / count if method in CENTRED else shift  # what is added to d − shift
     if method in WHITENED:
-        near = near_pairs(len(patterns[0]), exclude, groups)
-        rows = np.stack([_row_sums(p, s + m, exclude, groups) for p, s, m in zip(patterns, shift, mean, strict=True)])
-        products -= rows @ row_shares(rows, np.ones(rows.shape[1]), near).T
-    return _normalised(products)
+        near = near_pairs(n_conditions, exclude, groups)
+        sums = [_row_sums(p, m, exclude, groups) for p, m in zip(patterns, shift, strict=True)]
+        rows = np.stack([*sums, compared_with(n_conditions, near)])
+        total -= rows @ row_shares(rows, np.ones(n_conditions), near).T
+    move = np.concatenate([np.eye(n), offset[:, None]], axis=1)
+    return _normalised(move @ total @ move.T)
 
 
 def partial_correlation(correlation: np.ndarray, i: int, j: int, given: Sequence[int]) -> float:
@@ -162,41 +165,44 @@ def pair_blocks(
     memory_gb: float,
     shift: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the dissimilarities of all RDMs, tile by tile, pairs in an order of their own: (n_rdms, n_pairs) float32.
+    """Yield ``shift`` less the dissimilarity, of all RDMs, and a row of ones: (n_rdms + 1, n_pairs of a tile) float32.
 
-    ``shift`` is subtracted from every dissimilarity of its RDM. A tile is overwritten by the next.
+    Pairs have an order of their own; a tile is overwritten by the next.
     """
     n, k = len(patterns[0]), len(patterns)
     shift = np.zeros(k) if shift is None else shift
     room = max(1, int(memory_gb * 0.5e9 / (4 * k)))
     height = int(np.clip(room // max(TILE[0] + exclude, 1), 1, min(TILE[0], n)))
     width = int(np.clip(room // height, 1, TILE[1]))
-    buffer = np.empty((k, height * max(width, height + max(exclude, 0))), dtype=np.float32)
+    buffer = np.empty((k + 1, height * max(width, min(n, height + max(exclude, 0)))), dtype=np.float32)
+    buffer[k] = 1
     for start in range(0, n, height):
         stop = min(n, start + height)
         far = min(n, stop + max(exclude, 0))  # from here on every pair is compared
-        keep = pairs_kept(n, start, stop, exclude, groups)[:, : far - start]
-        count = int(keep.sum())
-        if count:
-            for out, p, m in zip(buffer, patterns, shift, strict=True):
-                out[:count] = p.tile(start, stop, start, far, m)[keep]
-            yield buffer[:, :count]
+        keep = np.flatnonzero(pairs_kept(n, start, stop, exclude, groups, far))
+        if len(keep):
+            for out, p, m in zip(buffer, patterns, shift, strict=False):
+                np.take(p.negated(start, stop, start, far, m).ravel(), keep, out=out[: len(keep)])
+            yield buffer[:, : len(keep)]
         for left in range(far, n, width):
             right = min(n, left + width)
             count = (stop - start) * (right - left)
-            for out, p, m in zip(buffer, patterns, shift, strict=True):
-                p.tile(start, stop, left, right, m, out=out[:count].reshape(stop - start, right - left))
+            for out, p, m in zip(buffer, patterns, shift, strict=False):
+                p.negated(start, stop, left, right, m, out=out[:count].reshape(stop - start, right - left))
             yield buffer[:, :count]
 
 
-def pairs_kept(n: int, start: int, stop: int, exclude: int, groups: np.ndarray | None) -> np.ndarray:
-    """Return which pairs (i, j > i), i in [start, stop), j from ``start`` on, are compared: boolean."""
-    i, j = np.arange(start, stop)[:, None], np.arange(start, n)[None]
+def pairs_kept(
+    n: int, start: int, stop: int, exclude: int, groups: np.ndarray | None, last: int | None = None
+) -> np.ndarray:
+    """Return which pairs (i, j > i), i in [start, stop), j in [start, last or n), are compared: boolean."""
+    last = n if last is None else last
+    i, j = np.arange(start, stop)[:, None], np.arange(start, last)[None]
     if exclude <= 0:
         return np.asarray(j > i)
     near = j - i <= exclude
     if groups is not None:
-        near &= groups[start:stop, None] == groups[None, start:]
+        near &= groups[start:stop, None] == groups[None, start:last]
     return np.asarray((j > i) & ~near)
 
 
@@ -210,7 +216,7 @@ def vectors(patterns: Sequence[Patterns], exclude: int = 0, groups: np.ndarray |
     """Return every RDM as a vector of its compared pairs i < j, rows one after another: (n_rdms, n_pairs) float32."""
     n = len(patterns[0])
     out = np.empty((len(patterns), count_pairs(n, exclude, groups)), dtype=np.float32)
-    height, at = max(1, 8_000_000 // n), 0
+    height, at = max(1, 2_000_000 // n), 0
     for start in range(0, n, height):
         stop = min(n, start + height)
         keep = pairs_kept(n, start, stop, exclude, groups)
@@ -225,9 +231,9 @@ def _row_sums(one: Patterns, mean: float, exclude: int, groups: np.ndarray | Non
     """Return the sums of every row of an RDM less ``mean``, over the pairs that are compared: (n,) float64."""
     u, v, s = one.left.astype(np.float64), one.right.astype(np.float64), one.self_products
     n = len(s)
-    sums = n * s + s.sum() - u @ v.sum(axis=0) - v @ u.sum(axis=0) - mean * (n - 1)
+    sums = n * s + s.sum() - u @ v.sum(axis=0) - mean * (n - 1)
     for d in range(1, min(exclude, n - 1) + 1):
-        near = s[:-d] + s[d:] - 2 * np.vecdot(u[:-d], v[d:]) - mean
+        near = s[:-d] + s[d:] - np.vecdot(u[:-d], v[d:]) - mean
         if groups is not None:
             near = np.where(groups[d:] == groups[:-d], near, 0.0)
         sums[:-d] -= near

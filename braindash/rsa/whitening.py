@@ -30,6 +30,11 @@ def near_pairs(n: int, exclude: int, groups: np.ndarray | None) -> Any:
     return diags_array([*same, *same], offsets=[*offsets, *(-d for d in offsets)], shape=(n, n)).tocsr()
 
 
+def compared_with(n: int, near: Any) -> np.ndarray:
+    """Return how many others every condition is compared with: (n,) float64."""
+    return np.full(n, n - 1.0) if near is None else n - 1.0 - near @ np.ones(n)
+
+
 def row_shares(sums: np.ndarray, weights: np.ndarray, near: Any) -> np.ndarray:
     """Return c of the module's formula, for conditions that are there more than once or not at all.
 
