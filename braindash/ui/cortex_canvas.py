@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from braindash.ui.flatmaps import View, Which
+    from braindash.ui.map_values import View, Which
     from braindash.ui.readers import Results
 
 HEIGHT = 640  # px of the index: what a map is drawn with, whatever its size on the page
@@ -24,7 +24,7 @@ SHORT: dict[Which, str] = {"pretrained": "Pretrained", "difference": "Difference
 
 def draw(view: View, titles: dict[Which, str], side_by_side: bool) -> None:
     """Draw the maps of a view; a click writes the target into the address and shows it below."""
-    from braindash.ui.flatmaps import limits
+    from braindash.ui.map_values import limits
 
     unit = names.MEASURES[view.measure]
     levels = limits(view)
@@ -157,7 +157,7 @@ def _of(view: View, model: str, layer: int, quantity: str, target: int) -> float
 def _packed(view: View, which: Which, /) -> tuple[bytes, float, float]:
     """Return one map's values and opacities as bytes, and the limits of its scale."""
     from braindash.cortex.packing import pack_values
-    from braindash.ui.flatmaps import layer_arrays
+    from braindash.ui.map_values import layer_arrays
 
     drawn = layer_arrays(view, which)
     low, high = float(drawn["vmin"]), float(drawn["vmax"])
@@ -195,7 +195,7 @@ def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, 
 
     from braindash.cortex.flatmap import flat_index, png_bytes
     from braindash.cortex.outlines import overlay
-    from braindash.ui.flatmaps import outlined
+    from braindash.ui.map_values import outlined
 
     cortex_map = readers.cortex_map(study_id, subject)
     assert cortex_map is not None

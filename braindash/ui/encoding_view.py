@@ -26,8 +26,8 @@ class Choice:
     subject: str
 
 
-def choose(results: Results) -> Choice:
-    """Draw the choices that hold for the whole page."""
+def choose(results: Results, *, subjects: bool = True) -> Choice:
+    """Draw the choices that hold for the whole page; that of the subject only where ``subjects`` says so."""
     tuned = [m for m in results.models if m != "pretrained"] or list(results.models)
     measures = tables.measures(results)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -48,7 +48,7 @@ def choose(results: Results) -> Choice:
             help=" ".join(names.MEASURE_HELP[m] for m in measures),
         )
         subject = results.subjects[0]
-        if len(results.subjects) > 1:
+        if subjects and len(results.subjects) > 1:
             subject = links.select(
                 "subject",
                 "Subject (table and curves)",

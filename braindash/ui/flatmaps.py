@@ -1,61 +1,32 @@
-"""The cortex section of the Encoding page: pretrained, tuned, difference, on one scale."""
+"""The maps of the Cortex page: pretrained, tuned, difference, on one scale."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from braindash.ui import links, names, readers
+from braindash.ui.map_values import Mask, View, Which, layer_arrays, passing, shown, values_of
 from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
     from braindash.runs.record import RunRow
     from braindash.ui.readers import Results
 
-# regions that do not contain one another, with names short enough for a map
-OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
-FAINT = 0.15  # opacity of what does not pass, where it is not hidden
-Mask = Literal["none", "q", "q_difference"]
 MASKS: dict[Mask, str] = {"none": "All targets", "q": "q of r", "q_difference": "q of the difference"}
 MASK_HELP = (
     "q is the p value of a block permutation, corrected over all targets of the subject and layer for the share of "
     "false discoveries. q of r: is a target predicted above chance by the model shown (in the map of the difference: "
     "by either model)? q of the difference: do the two models differ?"
 )
-Which = Literal["pretrained", "tuned", "difference"]
-WHICH: tuple[Which, ...] = get_args(Which)
-
-
-@dataclass(frozen=True)
-class View:
-    """What is on the maps; hashable, so that a drawn map is kept by it."""
-
-    run_path: str
-    as_of: tuple[int, int]
-    study: str
-    study_as_of: tuple[int, ...]
-    subject: str
-    model: str  # compared with the pretrained one
-    layer: int
-    measure: str
-    outlines: bool
-    labels: bool
-    fade: bool
-    mask: Mask = "none"  # which targets are kept: those whose q is at most ``level``
-    level: float = 0.05
-    faint: bool = False  # the others are shown faintly; hidden otherwise
 
 
 def section(row: RunRow, results: Results, model: str, measure: str) -> None:
     """Draw the section for one run; where the study has no cortex map, say so."""
-    st.subheader("On the cortex")
     facts = readers.study_facts(row.study)
     subjects = [s for s in results.subjects if s != names.SUBJECT_MEAN]
     if facts.problem or not facts.has_cortex:
@@ -63,7 +34,7 @@ def section(row: RunRow, results: Results, model: str, measure: str) -> None:
             f"The study cannot be opened\\: {escape(facts.problem)}"
             if facts.problem
             else "This study does not say where its targets lie on a cortex, so there is no map. "
-            "The table and the curves above hold its numbers."
+            "The table and the curves of the Encoding page hold its numbers."
         )
         st.info(why, icon=":material/info:")
         return
@@ -206,7 +177,7 @@ def _downloads(view: View, which: Which, title: str, unit: str, caveats: tuple[s
 
 def passing_sentence(view: View, which: Which) -> str:
     """Say how many of the targets with a value pass the mask, and what was tested."""
-    values, keep = _values(view, which), passing(view, which)
+    values, keep = values_of(view, which), passing(view, which)
     assert keep is not None
     import numpy as np
 
@@ -219,110 +190,6 @@ def passing_sentence(view: View, which: Which) -> str:
         ("q", "tuned"): f"are predicted above chance by {names.the_model(view.model)}",
     }.get((view.mask, which), "are predicted differently by the two models")
     return f"{n:,} of {count(total, 'target')}{share} {what}, at q ≤ {view.level:g}."
-
-
-def passing(view: View, which: Which) -> np.ndarray | None:
-    """Return which targets pass the view's mask in one map: (n_targets,) bool; None where nothing is masked."""
-    from pathlib import Path
-
-    from braindash.runs.run import Run
-
-    if view.mask == "none":
-        return None
-    run = Run(Path(view.run_path))
-
-    def q(model: str) -> np.ndarray:
-        return readers.target_values(run, model, view.layer, view.subject, view.mask)
-
-    if view.mask == "q_difference":
-        return q(view.model) <= view.level
-    models = {"pretrained": ("pretrained",), "tuned": (view.model,), "difference": ("pretrained", view.model)}[which]
-    passed = [q(model) <= view.level for model in models]
-    return passed[0] | passed[-1]
-
-
-# --- values and pictures -------------------------------------------------------------------------
-
-
-def _values(view: View, which: Which, layer: int | None = None) -> np.ndarray:
-    from pathlib import Path
-
-    from braindash.runs.run import Run
-
-    run = Run(Path(view.run_path))
-    at = view.layer if layer is None else layer
-    if which == "difference":
-        return _values(view, "tuned", at) - _values(view, "pretrained", at)
-    return readers.target_values(run, view.model if which == "tuned" else "pretrained", at, view.subject, view.measure)
-
-
-def limits(view: View) -> tuple[float, float, float]:
-    """Return low and high of both models' maps, and the limit of the difference, the same for every layer."""
-    from dataclasses import replace
-
-    plain = {"layer": -1, "outlines": True, "labels": True, "fade": True, "mask": "none", "level": 0.05, "faint": False}
-    return _limits(replace(view, **plain))  # type: ignore[arg-type]
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _limits(view: View, /) -> tuple[float, float, float]:
-    from pathlib import Path
-
-    from braindash.cortex.colour import shared_limits, symmetric_limit
-
-    layers = readers.result_layers(Path(view.run_path))
-    both = [_values(view, which, layer) for which in ("pretrained", "tuned") for layer in layers]
-    low, high = shared_limits(*both)
-    return max(low, 0.0), high, symmetric_limit(*[_values(view, "difference", layer) for layer in layers])
-
-
-def shown(view: View) -> int:
-    """Return how many targets of the difference have a value and a place on the cortex."""
-    from braindash.cortex.flatmap import n_shown
-
-    cortex_map = readers.cortex_map(view.study, view.subject)
-    return 0 if cortex_map is None else n_shown(_values(view, "difference"), cortex_map)
-
-
-def layer_arrays(view: View, which: Which) -> dict[str, Any]:
-    """Return the arguments of `braindash.cortex.flatmap.flatmap_image` for one map."""
-    import numpy as np
-
-    home = readers.home()
-    cortex_map = readers.cortex_map(view.study, view.subject)
-    values = _values(view, which)
-    low, high, difference = limits(view)
-    alpha = None
-    if view.fade:
-        better = values if which != "difference" else np.fmax(_values(view, "pretrained"), _values(view, "tuned"))
-        alpha = np.clip((better - low) / (0.5 * (high - low)), 0, 1)
-    keep = passing(view, which)
-    if keep is not None and view.faint:
-        alpha = np.where(keep, 1.0 if alpha is None else alpha, FAINT)
-    elif keep is not None:
-        values = np.where(keep, values, np.float32(np.nan))
-    return {
-        "values": values,
-        "cortex_map": cortex_map,
-        "home": home,
-        "cmap": "diverging" if which == "difference" else "sequential",
-        "vmin": -difference if which == "difference" else low,
-        "vmax": difference if which == "difference" else high,
-        "alpha": alpha,
-        "outlines": outlined(cortex_map.space) if view.outlines and cortex_map is not None else None,
-        "labels": view.labels,
-    }
-
-
-def outlined(space: str) -> dict[str, tuple[str, ...]] | None:
-    """Return the regions that are outlined, by label; None where the surface has no parcels."""
-    from braindash.cortex.parcellation import parcel_of_vertex
-    from braindash.encoding.regions import region_groups
-
-    if space == "pycortex" or parcel_of_vertex(space) is None:
-        return None
-    groups = region_groups()
-    return {label: tuple(groups[name]) for name, label in OUTLINED.items() if name in groups}
 
 
 def figure_file(view: View, which: Which, title: str, unit: str, caveats: tuple[str, ...], kind: str) -> bytes:

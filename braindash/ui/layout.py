@@ -23,7 +23,8 @@ class PageEntry:
 
 
 OVERVIEW = PageEntry("pages/results/overview.py", "Overview", ":material/summarize:", "home", default=True)
-ENCODING = PageEntry("pages/results/encoding.py", "Encoding", ":material/neurology:", "encoding")
+CORTEX = PageEntry("pages/results/cortex.py", "Cortex", ":material/neurology:", "cortex")
+ENCODING = PageEntry("pages/results/encoding.py", "Encoding", ":material/show_chart:", "encoding")
 PROBES = PageEntry("pages/results/probes.py", "Probes", ":material/colorize:", "probes")
 RSA = PageEntry("pages/results/rsa.py", "RSA", ":material/grid_on:", "rsa")
 STUDY = PageEntry("pages/results/study.py", "Study", ":material/menu_book:", "study")
@@ -31,7 +32,7 @@ TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
-    "Results": (OVERVIEW, ENCODING, PROBES, RSA, STUDY),
+    "Results": (OVERVIEW, CORTEX, ENCODING, PROBES, RSA, STUDY),
     "Experiments": (TUNE, RUNS),
 }
 

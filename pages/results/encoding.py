@@ -1,9 +1,9 @@
-"""How well each layer predicts each region, before and after tuning, as table, curves and maps."""
+"""How well each layer predicts each region, before and after tuning, as table and curves."""
 
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import encoding_view, flatmaps, links, names, notices, partition_view, readers
+from braindash.ui import encoding_view, layout, links, names, notices, partition_view, readers
 
 st.title("Encoding")
 rows = readers.run_rows()
@@ -13,7 +13,6 @@ if not evaluated:
     st.stop()
 
 run_id = links.select("run", "Run", list(evaluated), names=lambda r: names.run(evaluated[r]), always=True)
-row = evaluated[run_id]
 try:
     results = readers.results(readers.store().get(run_id))
 except BraindashError as error:
@@ -24,8 +23,10 @@ notices.caveats(results.caveats)
 choice = encoding_view.choose(results)
 encoding_view.table(results, choice)
 encoding_view.curves(results, choice)
-try:
-    flatmaps.section(row, results, choice.model, choice.measure)
-except BraindashError as error:
-    notices.mistake(error)
+st.page_link(
+    layout.CORTEX.path,
+    label="The same on the cortex: maps of every target",
+    icon=layout.CORTEX.icon,
+    query_params={"run": run_id, "model": choice.model, "measure": choice.measure},
+)
 partition_view.section(readers.store().get(run_id), results, choice.subject)

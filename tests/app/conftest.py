@@ -14,6 +14,7 @@ from braindash.config import Home
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "overview": "pages/results/overview.py",
+    "cortex": "pages/results/cortex.py",
     "encoding": "pages/results/encoding.py",
     "probes": "pages/results/probes.py",
     "rsa": "pages/results/rsa.py",

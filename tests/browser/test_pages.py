@@ -36,7 +36,7 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(server: Server, visit: V
     fake_home.add_done(server.home)
     fake_home.add_broken(server.home)
     server.start()
-    for path in ("", "encoding", "study", "tune", "runs"):
+    for path in ("", "cortex", "encoding", "study", "tune", "runs"):
         for width, scheme in ((1440, "light"), (1440, "dark"), (420, "light")):
             page = visit(path, width=width, scheme=scheme)
             assert page.get_by_text("encountered an error").count() == 0

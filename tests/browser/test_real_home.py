@@ -44,6 +44,7 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
     expected = {
         f"overview?run={run_id}": "What did brain-tuning change?",
         f"encoding?run={run_id}": "Encoding",
+        f"cortex?run={run_id}": "Cortex",
         "study?study=surface": "Study",
         "tune?study=surface": "Tune",
         f"runs?run={run_id}": "Runs",
@@ -56,7 +57,7 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
         assert not TRACES.search(said), (address, TRACES.search(said))
         page.close()
 
-    page = visit(f"encoding?run={run_id}&layer=1&mask=q&q=0.1&map_subject=sub-02&measure=r&regions=ltc")
+    page = visit(f"cortex?run={run_id}&layer=1&mask=q&q=0.1&map_subject=sub-02&measure=r")
     page.get_by_text("are predicted above chance by the pretrained model, at q ≤ 0.1.").wait_for()
     page.locator("[data-painted='3']").wait_for()
     maps = page.get_by_role("img", name=re.compile("Flattened cortex"))
