@@ -45,11 +45,13 @@ def static_findings(
     *,
     title: str = "What the papers found, and what this study shows",
     note: str = "",
+    larger: float = 1.0,
     theme: ThemeName = "light",
 ) -> Figure:
     """Draw findings as a table, as wide as a slide and as tall as its words need.
 
-    Those that cannot be told share the last row, named by what the papers found.
+    Those that cannot be told share the last row, named by what the papers found. ``larger`` multiplies the size of
+    letters; a larger table holds fewer findings.
 
     Raises
     ------
@@ -70,37 +72,51 @@ def static_findings(
         )
     cells = [
         [
-            textwrap.wrap(_together(text), width) or [""]
+            textwrap.wrap(_together(text), int(width / larger)) or [""]
             for text, (_, width) in zip((f.claim, f.shows), _COLUMNS, strict=False)
         ]
         for f in told
     ]
-    heights = [max(map(len, row)) * _LINE + _ROOM for row in cells]
+    line = larger * _LINE
+    heights = [max(map(len, row)) * line + larger * _ROOM for row in cells]
     foot = textwrap.wrap(note, 150)
-    height = _TITLE + 26 + sum(heights) + _NOTE * len(foot) + _SIDE
+    above = _TITLE if title else 0.0
+    height = above + 12 + larger * 14 + sum(heights) + _NOTE * len(foot) + _SIDE
     figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor=colours.page)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     axes.axis("off")
 
-    usual: dict[str, Any] = {"va": "baseline", "fontsize": 12.5, "color": colours.text, "linespacing": 1.2, **PLAIN}
+    usual: dict[str, Any] = {
+        "va": "baseline",
+        "fontsize": 12.5 * larger,
+        "color": colours.text,
+        "linespacing": 1.2,
+        **PLAIN,
+    }
 
     def write(x: float, y: float, text: str, **look: Any) -> None:
         axes.text(x, y, text, **(usual | look))
 
     write(_SIDE, 14, title, va="top", fontsize=20, weight="bold")
-    y = _TITLE + 12
+    y = above + larger * 12
     for head, (x, _) in zip(("What the papers found", "This study", "Verdict"), _COLUMNS, strict=True):
         write(_SIDE + x, y, head, weight="bold", color=colours.muted)
     y += 8
     for finding, row, tall in zip(told, cells, heights, strict=True):
         axes.plot([_SIDE, WIDTH - _SIDE], [y, y], color=colours.grid, linewidth=1)
         for lines, (x, _) in zip(row, _COLUMNS, strict=False):
-            for i, line in enumerate(lines):
-                write(_SIDE + x, y + _FIRST + i * _LINE, line)
+            for i, words in enumerate(lines):
+                write(_SIDE + x, y + larger * _FIRST + i * line, words)
         known = finding.verdict
         colour = _COLOURS[known][theme == "dark"]
-        write(_SIDE + _COLUMNS[2][0], y + _FIRST, f"{_MARKS[known]} {VERDICTS[known]}", weight="bold", color=colour)
+        write(
+            _SIDE + _COLUMNS[2][0],
+            y + larger * _FIRST,
+            f"{_MARKS[known]} {VERDICTS[known]}",
+            weight="bold",
+            color=colour,
+        )
         y += tall
     write(_SIDE, height - 8, "\n".join(foot), va="bottom", fontsize=11, linespacing=1.1, color=colours.muted)
     return figure

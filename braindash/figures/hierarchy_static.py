@@ -56,7 +56,7 @@ def static_hierarchy(
     rows, layers, after, theme
         As there.
     title, subtitle, note : str
-        Above, below the title, and at the foot: for caveats and the run's id.
+        Above, below the title, and at the foot: for caveats and the run's id. Without a title there is no room for one.
     """
     from matplotlib.figure import Figure
 
@@ -64,7 +64,8 @@ def static_hierarchy(
     colours = theme_of(theme)
     said = textwrap.wrap(subtitle, 108)
     foot = textwrap.wrap(note, 150)
-    around = _TITLE + _LINE * len(said) + _LEGEND + _TOP + _AXIS + _NOTE * len(foot) + _SIDE
+    above = _TITLE if title else 0.5 * _SIDE
+    around = above + _LINE * len(said) + _LEGEND + _TOP + _AXIS + _NOTE * len(foot) + _SIDE
     gaps = _GAP * sum(a.group != b.group for a, b in itertools.pairwise(rows))
     pitch = float(np.clip((HEIGHT - around - gaps) / len(rows), _LEAST, _MOST))
     bands, places, total = lay_out(rows, pitch, 0.0, _GAP)
@@ -74,7 +75,7 @@ def static_hierarchy(
         _SIDE / WIDTH, 1 - 14 / height, title, fontsize=24, weight="bold", va="top", color=colours.text, **PLAIN
     )
     figure.text(
-        _SIDE / WIDTH, 1 - _TITLE / height, "\n".join(said), fontsize=15, va="top", linespacing=1.2,
+        _SIDE / WIDTH, 1 - above / height, "\n".join(said), fontsize=15, va="top", linespacing=1.2,
         color=colours.text, **PLAIN,
     )  # fmt: skip
     figure.text(
@@ -92,7 +93,7 @@ def static_hierarchy(
     _draw_bands(axes, bands, pitch, inner, theme)
     _draw_rows(axes, rows, places, pitch, layers, after, theme)
     _style(axes, layers, total, theme)
-    _legend(figure, after, theme, 1 - (_TITLE + _LINE * len(said) + 2) / height)
+    _legend(figure, after, theme, 1 - (above + _LINE * len(said) + 2) / height)
     return figure
 
 

@@ -194,8 +194,7 @@ def findings(document: Mapping[str, Any], results: Results) -> None:
     if untold:
         label = f"{count(len(untold), 'finding')} cannot be told here: why, and what would tell"
         with st.expander(label, expanded=not told, icon=BADGES["cannot_tell"][1]):
-            for row in untold:
-                _finding(row)
+            _untold(untold)
     _downloads(rows, results, document["caveats"])
 
 
@@ -217,29 +216,51 @@ def verdict_of(row: Mapping[str, Any]) -> str:
 
 
 def _finding(row: Mapping[str, Any]) -> None:
-    verdict = verdict_of(row)
-    title, icon, colour = BADGES[verdict]
-    claim, look_for, shows = (_said(row, k) for k in ("claim", "look_for", "shows"))
-    reason, criterion = reason_of(row)
-    source, full = source_of(_said(row, "source"))
     with st.container(border=True):
         badge, asked, shown = st.columns([1.05, 2.4, 3.0], gap="medium")
         with badge:
-            st.badge(title, icon=icon, color=colour)
+            _badge(verdict_of(row))
+            source, full = source_of(_said(row, "source"))
             if source:
                 st.caption(escape(source), help=escape(f"{full}."))
         with asked:
+            claim, look_for = _said(row, "claim"), _said(row, "look_for")
             st.markdown(f"**{escape(claim or look_for)}**")
             if claim and look_for:
                 st.caption(escape(look_for))
         with shown:
-            command = command_of(row)
+            shows = _said(row, "shows")
+            reason, criterion = reason_of(row)
             if shows:
                 st.markdown(escape(_sentence(shows)))
             if reason:
                 st.caption(escape(reason), help=escape(criterion) if criterion else None)
-            if command and verdict == "cannot_tell":
-                st.code(command, language="bash", wrap_lines=True)
+
+
+def _untold(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw findings that cannot be told, those that one command would tell together."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(command_of(row), []).append(row)
+    for command in sorted(groups, key=lambda c: not c):  # what no command would tell comes last
+        with st.container(border=True):
+            which, what = st.columns([3.4, 3.0], gap="medium")
+            with which:
+                for row in groups[command]:
+                    st.markdown(f"**{escape(_said(row, 'claim') or _said(row, 'look_for'))}**")
+                    reason, criterion = reason_of(row)
+                    parts = (_said(row, "look_for"), _sentence(_said(row, "shows")), reason)
+                    tip = " ".join(p for p in (f"{source_of(_said(row, 'source'))[1]}.", criterion) if len(p) > 1)
+                    st.caption(escape(" ".join(p for p in parts if p)), help=escape(tip) or None)
+            with what:
+                _badge("cannot_tell")
+                if command:
+                    st.code(command, language="bash", wrap_lines=True)
+
+
+def _badge(verdict: str) -> None:
+    title, icon, colour = BADGES[verdict]
+    st.badge(title, icon=icon, color=colour)
 
 
 def _said(row: Mapping[str, Any], key: str) -> str:

@@ -77,15 +77,18 @@ def section(document: Mapping[str, Any], results: Results, caveats: Sequence[str
         (document["region_order"], document["region_order_change"], tuned, PARCELS),
     ]
     sentences = [sentence for order in orders if (sentence := order_sentence(*order))]
-    for i, sentence in enumerate(sentences):
-        st.markdown(f"**{escape(sentence)}**" if i == 0 else escape(sentence))
-    for step in filter(None, (step_sentence(*order) for order in orders)):
-        st.caption(escape(step))
+    if sentences:
+        st.markdown(f"**{escape(sentences[0])}**")
     if not rows:
         st.info("There is no task and no region with a depth yet.", icon=":material/info:")
         return
     chart(hierarchy_picture(rows, results.layers, after=tuned, theme=theme()), key="hierarchy")
-    st.caption(escape(caption(rows, subject)))
+    steps = filter(None, (step_sentence(*order) for order in orders))
+    for more in (caption(rows, subject), *sentences[1:], *steps):
+        st.caption(escape(more))
+    if not document["probes"]:
+        st.caption("Where sound, speech sounds, words and meaning lie is not here yet\\: the layers were not probed.")
+        st.code(f"braindash probe {results.run_id}", language="bash")
     with st.container(horizontal=True, gap="medium"):
         for word in GLOSSARY if sentences else [w for w in GLOSSARY if w != "Rank correlation"]:
             st.caption(word, help=escape(GLOSSARY[word]), width="content")

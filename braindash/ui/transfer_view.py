@@ -10,7 +10,7 @@ import streamlit as st
 from braindash.ui import names
 from braindash.ui.hierarchy_view import real, tuned_model
 from braindash.ui.partition_view import space_title
-from braindash.ui.text import escape, interval, number, shorten
+from braindash.ui.text import count, escape, interval, number, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,24 +34,27 @@ def fallen(document: Mapping[str, Any], results: Results) -> None:
     if not looked:
         st.text("There is nothing to look at yet: no task is probed, and no region has scores over layers.")
         return
-    st.text(fallen_line(rows, results) if rows else f"Nothing fell{_tested(document['forgetting_tested'])}.")
-    if rows:
+    tested = _tested(document["forgetting_tested"])
+    if not rows:
+        st.text(f"Nothing fell: none of {tested} lies below 0 at q < .05." if tested else "Nothing fell.")
+    else:
+        st.text(fallen_line(rows, results))
         with st.expander("What fell, and by how much", icon=":material/trending_down:"):
             st.table(fallen_table(rows, results))
-            left = f" The {MOST} largest falls of {len(rows)}." if len(rows) > MOST else ""
-            st.caption(escape(f"With 95 % intervals; q below .05{_tested(document['forgetting_tested'])}.{left}"))
+            left = f" These are the {MOST} largest falls of {len(rows)}." if len(rows) > MOST else ""
+            of = f" of {tested}" if tested else ""
+            st.caption(escape(f"Changes with 95 % intervals, those{of} that lie below 0 at q < .05.{left}"))
     if "tasks" not in looked:
         st.caption("Tasks are not among them\\: the layers were not probed.")
 
 
 def _tested(tested: Mapping[str, Any]) -> str:
-    """Say how many differences were looked at."""
-    parts = [(int(real(tested.get(k))), w) for k, w in (("probe", "tasks"), ("region", "regions"))
-             if real(tested.get(k)) > 0]  # fmt: skip
-    if not parts:
+    """Return "365 differences tested (45 of tasks, 320 of regions)"; "" where that is not known."""
+    known = {w: real(tested.get(k)) for k, w in (("probe", "tasks"), ("region", "regions"))}
+    found = {w: int(n) for w, n in known.items() if n > 0}
+    if not found:
         return ""
-    said = " and ".join(f"{n:,} of {w}" for n, w in parts)
-    return f", of {said}, over layers: differences that were tested"
+    return f"{count(sum(found.values()), 'difference')} tested ({', '.join(f'{n:,} of {w}' for w, n in found.items())})"
 
 
 def fallen_line(rows: Sequence[Row], results: Results) -> str:

@@ -98,6 +98,8 @@ def test_a_run_that_was_never_probed_shows_its_regions(home: Home, open_page: Op
     page = open_page("overview")
     assert labels(page) == ["Primary auditory", "Early auditory", "Late language"]
     assert "depths of tasks" not in plain(page)
+    assert "the layers were not probed." in plain(page)
+    assert f"braindash probe {run_id}" in [c.value for c in page.code]
     assert "rank correlation 0.64 (0.45 to 0.73) before and 0.68" in plain(page)
     without = hierarchy_home.document(run_id, probes=False) | {"region_order": []}
     hierarchy_home.write(home, run_id, without)
@@ -124,7 +126,7 @@ def test_one_line_counts_and_every_finding_has_verdict_and_numbers(home: Home, o
     badges = [m.value for m in page.markdown if "-badge[" in m.value]
     assert sum("Supported" in b and "check_circle" in b for b in badges) == 3
     assert sum("Not supported" in b and "cancel" in b for b in badges) == 1
-    assert sum("Cannot tell here" in b and "help" in b for b in badges) == 5
+    assert sum("Cannot tell here" in b and "help" in b for b in badges) == 4, "one for each command, and one for none"
     assert "+0.021 of the noise ceiling at layer 4 (95 % interval +0.016 to +0.026; n = 1,032 targets)." in said
     assert "95 % interval −0.002 to" in said, "a minus, not a hyphen"
     codes = [c.value for c in page.code]
@@ -138,8 +140,13 @@ def test_one_line_counts_and_every_finding_has_verdict_and_numbers(home: Home, o
     assert [e.label for e in page.expander if "cannot be told" in e.label] == [
         "5 findings cannot be told here: why, and what would tell"
     ]
-    (tip,) = {c.help for c in page.caption if c.value.replace("\\", "") == "Vattikonda et al., 2025"}
+    (tip,) = {t for said, t in tips.items() if said == "Moussa & Toneva, 2025; Vattikonda et al., 2025"}
     assert "BrainWavLM" in tip
+    folded = next(
+        t for said, t in tips.items() if said.startswith("Tuned on one subject, the model gains in the others.")
+    )
+    assert "BrainWavLM" in folded
+    assert "Criterion: interval above 0." in folded.replace("\u2060", "")
 
 
 def test_what_fell_is_one_line_and_a_list(home: Home, open_page: OpenPage) -> None:
@@ -153,7 +160,9 @@ def test_what_fell_is_one_line_and_a_list(home: Home, open_page: OpenPage) -> No
     assert table["Change"].iloc[0] == "−0.060 (−0.090 to −0.030)", "the largest fall first"
     assert table["Layer"].iloc[0] == "4"
     hierarchy_home.write(home, run_id, data | {"forgetting": []})
-    assert "Nothing fell, of 45 of tasks and 320 of regions" in plain(open_page("overview"))
+    assert "Nothing fell: none of 365 differences tested (45 of tasks, 320 of regions) lies below 0" in plain(
+        open_page("overview")
+    )
 
 
 @pytest.mark.parametrize("bad", ["", "{", "[]", "null", '"text"', "7"])
