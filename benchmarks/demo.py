@@ -16,6 +16,9 @@ from typing import Any
 
 from braindash.config import Home
 from braindash.demo.pipeline import DemoProgress, run_demo
+from braindash.demo.truth import EXPECTED, wrong_verdicts
+from braindash.runs.hierarchy import hierarchy_of
+from braindash.runs.record import RunStore
 from braindash.runs.results import read_records
 
 REGION = "late_language"
@@ -30,8 +33,9 @@ def main() -> int:
         home = Home((chosen.home or Path(temporary)).resolve())
         outcome = run_demo(home, progress=None if chosen.json else _tell)
         records = read_records(home.runs / outcome["run"])
+        findings = hierarchy_of(RunStore(home).get(outcome["run"]))["findings"]
     assert records is not None
-    rows = list(thresholds(records))
+    rows = [*thresholds(records), *verdicts(findings)]
     result = {"seconds": outcome["seconds"], "answer": outcome["answer"], "thresholds": rows}
     if chosen.json:
         print(json.dumps(result, indent=1))
@@ -67,6 +71,13 @@ def thresholds(records: dict[str, Any]) -> Any:
     for model in ("pretrained", "brain_tuned"):
         peak = find(records["peaks"], model=model, subject="all", roi="primary_auditory")
         yield _row(f"primary auditory best at layer 0 or 1, {model}", peak["layer"] <= 1, f"layer {peak['layer']}")
+
+
+def verdicts(findings: list[dict[str, Any]]) -> Any:
+    """Yield whether the findings of the papers are judged as the planted truth demands."""
+    wrong = wrong_verdicts(findings)
+    said = "; ".join(f"{name} {why}" for name, why in wrong.items()) or f"{len(EXPECTED)} of {len(EXPECTED)}"
+    yield _row("verdicts on the papers' findings that the planted truth settles", not wrong, said)
 
 
 def _row(what: str, ok: bool, value: str) -> dict[str, Any]:

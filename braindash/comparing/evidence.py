@@ -39,8 +39,7 @@ class Evidence:
         How many differences of "probe" and "region" were tested for having fallen.
     selection : mapping
         The gain where it was tuned on less the gain elsewhere; {} where all was tuned on.
-    n_probed : int
-        Tasks probed.
+    scores : rows of ``probing.json``
     """
 
     run: str
@@ -64,6 +63,7 @@ class Evidence:
     reliance: Sequence[Row] = ()
     n_tested: Mapping[str, int] | None = None
     selection: Mapping[str, Any] | None = None
+    scores: Sequence[Row] = ()
 
     # --- regions at the last layer -------------------------------------------------------------
 
@@ -119,6 +119,11 @@ class Evidence:
 
     def probe_depth(self, model: str, task: str) -> Row | None:
         return find(self.probes, model=model, task=task)
+
+    def best_score(self, task: str) -> Row | None:
+        """Return the tuned model's row of a task at its layer clearest above chance; None where there is none."""
+        rows = [r for r in self.scores if r["model"] == self.tuned and r["task"] == task]
+        return max(rows, key=lambda r: r["ci_low"] - r["chance"], default=None)
 
     def part(self, low: float, high: float) -> tuple[float, float]:
         """Return the layers between two relative depths, 0 the first and 1 the last."""

@@ -261,6 +261,15 @@ def _meaning_rises(e: Evidence) -> Judged:
         return unknown(*_no_probe(e, ("word_meaning",)))
     change = e.mean_change("probe", "word_meaning")
     shows = f"{found['word_meaning']}: {change} in R², mean over the layers that tuning changed"
+    best = e.best_score("word_meaning")
+    if best is not None and not best["ci_low"] > best["chance"]:
+        return unknown(
+            f"No layer reads the meaning of words that it was not taught above chance: at best {best['score']:.3f} "
+            f"(95 % interval {best['ci_low']:+.3f} to {best['ci_high']:+.3f}) in R², layer {best['layer']}. A corpus "
+            "of more words would tell.",
+            "",
+            shows,
+        )
     return judge_gain(change, e.mean_controls("probe", "word_meaning"), shows)
 
 

@@ -175,6 +175,7 @@ def _document(run: Run, found: _Read, others: Sequence[Run]) -> dict[str, Any]:
         reliance=reliance,
         n_tested=n_tested,
         selection=selection,
+        scores=probing.get("rows", ()),
     )
     return {
         "braindash": 1,

@@ -256,6 +256,23 @@ def test_word_meaning(verdict: str) -> None:
     assert "--control block-permuted" in found("5_word_meaning", alone)["command"]
 
 
+@pytest.mark.parametrize(("low", "expected"), [(0.02, "supported"), (-0.01, "cannot_tell")])
+def test_a_rise_that_stays_at_chance_shows_nothing(low: float, expected: str) -> None:
+    rows = [
+        {"model": "brain_tuned", "task": "word_meaning", "layer": k, "score": 0.03, "ci_low": low - k, "ci_high": 0.1,
+         "chance": 0.0}
+        for k in (0, 1)
+    ]  # fmt: skip
+    e = evidence(
+        probes=probes("word_meaning", (1, 2), (1, 2)),
+        changes=changed("word_meaning", WANT["supported"], UP),
+        scores=rows,
+    )
+    row = found("5_word_meaning", e)
+    assert row["verdict"] == expected
+    assert ("above chance" in row["why"]) == (expected == "cannot_tell")
+
+
 def removed(space: str, change: Numbers, model: str = "brain_tuned", roi: str = "late_language") -> dict[str, Any]:
     keys = dict(zip(("change", "change_low", "change_high"), change, strict=True))
     return {"model": model, "subject": "all", "roi": roi, "space": space, "layer": 4, "delta_r": -0.03} | keys
