@@ -82,7 +82,7 @@ def similarity_map(
     for what, array in (("table", matrix), ("marks", marked), ("details", details)):
         if array is not None and np.shape(array) != shape:
             raise BraindashError(
-                f"The {what} have shape {np.shape(array)}; there are {shape[0]} layers and {shape[1]} regions.",
+                f"Shape of the {what}: {np.shape(array)}; there are {shape[0]} layers and {shape[1]} regions.",
                 "Give one row a layer and one column a region.",
             )
     if diverging:

@@ -1,0 +1,69 @@
+"""The RSA page in a browser: clicks choose a cell and a pair, links reopen them, nothing runs what a label says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import fake_home
+import rsa_home
+from conftest import Server, settle
+
+Visit = Callable[..., Any]
+TALL = 4200  # px: a click needs its chart in the window
+
+
+def click(page: Any, alt: str, across: float, down: float) -> None:
+    """Click a share of the way across and down the cells of the chart whose description begins so."""
+    cells = page.locator(f"[data-testid=stPlotlyChart]:has([aria-label^='{alt}']), [aria-label^='{alt}']").first
+    box = cells.locator(".heatmaplayer").first.bounding_box()
+    x, y = box["x"] + across * box["width"], box["y"] + down * box["height"]
+    page.mouse.move(x, y)
+    cells.locator(".hoverlayer .hovertext").first.wait_for()
+    page.mouse.click(x, y)
+
+
+def test_clicks_choose_a_cell_and_a_pair_and_a_link_reopens_both(server: Server, visit: Visit) -> None:
+    run_id = fake_home.add_done(server.home)
+    rsa_home.add(server.home, run_id)
+    server.start()
+    page = visit(f"rsa?run={run_id}", height=TALL)
+    page.get_by_text("The brain-tuned model differs from the pretrained one in layers 3 and 4.").wait_for()
+    click(page, "Table of Similarity", 3.5 / 5, 2.5 / 4)  # layer 3, the third region
+    page.wait_for_url(re.compile(r"layer=3&roi=ag|roi=ag&layer=3"))
+    settle(page)
+    value = rsa_home.similarity("brain_tuned", "ag", 3)
+    page.get_by_text(f"Brain-tuned: {value:.3f}").wait_for()
+    click(page, "Dissimilarity matrix of Pretrained", 2.5 / 24, 20.5 / 24)
+    page.wait_for_url("**first=2&second=20**")
+    settle(page)
+    again = visit(page.url.removeprefix(f"{server.url}/"), height=TALL)
+    again.get_by_text(f"Brain-tuned: {value:.3f}").wait_for()
+    again.get_by_text("Angular gyrus, mean of 2 subjects").first.wait_for()
+    chosen = [box.input_value() for box in again.get_by_role("combobox").all()]
+    assert {"s4, 12.0 to 18.0 s", "s5, 48.0 to 54.0 s"} <= set(chosen), chosen
+
+
+def test_three_hundred_conditions_answer_a_click(server: Server, visit: Visit) -> None:
+    run_id = fake_home.add_done(server.home)
+    rsa_home.add(server.home, run_id, 300)
+    server.start()
+    page = visit(f"rsa?run={run_id}", height=TALL)
+    click(page, "Dissimilarity matrix of Brain-tuned", 60.5 / 300, 200.5 / 300)
+    page.wait_for_url(re.compile(r"first=(59|60|61)&second=(199|200|201)"))
+
+
+def test_markup_in_names_is_shown_and_never_run(server: Server, visit: Visit) -> None:
+    run_id = fake_home.add_done(server.home)
+    evil = fake_home.HOSTILE["html"]
+    labels = [f"{evil} {k}" for k in range(12)]
+    rsa_home.add(server.home, run_id, 12, labels, regions=(evil, fake_home.HOSTILE["markdown"], "ag"))
+    server.start()
+    for scheme, width in (("light", 1440), ("dark", 600)):
+        page = visit(f"rsa?run={run_id}", width=width, height=TALL, scheme=scheme)
+        page.get_by_text("**bold** [link](").first.wait_for()
+        assert page.title() != "owned"
+        assert page.locator("img[src=x]").count() == 0
+        assert page.locator("a[href*='evil.example']").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
