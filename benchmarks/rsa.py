@@ -113,9 +113,9 @@ def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def scaled(method: Callable[..., np.ndarray], layers: Arrays, regions: Arrays, compare: str) -> tuple[float, float]:
-    """Return what all RDMs and comparisons would take, from one and from two of each side: (seconds, GB).
+    """Return what all RDMs and comparisons would take, from one RDM of each side: (processor seconds, GB).
 
-    t(1 + 1 RDMs, 1 comparison) and t(1 + 2 RDMs, 2 comparisons) share no work with one another.
+    Comparisons beyond the first are not counted, which favours the peer.
     """
     one, gb, _ = timed(lambda: method(layers[:1], regions[:1], compare))
     n = len(layers[0])
@@ -188,7 +188,9 @@ def main() -> None:
     print(f"{n:,} conditions, {N_LAYERS} layers x {N_REGIONS} regions by {args.compare}, 1 thread, {result['cpu']}")
     for row in rows:
         note = "  (scaled up from one layer and one region)" if row["scaled_up"] else ""
-        print(f"{row['method']:12s} {row['cpu_seconds']:9.2f} s   {row['ratio'] or 0:7.1f}x   {row['memory_gb']:6.2f} GB{note}")  # noqa: E501
+        print(
+            f"{row['method']:12s} {row['cpu_seconds']:9.2f} s   {row['ratio'] or 0:7.1f}x   {row['memory_gb']:6.2f} GB{note}"
+        )  # noqa: E501
     if "max_difference" in result:
         print(f"largest difference between similarities {result['max_difference']:.1e}")
 

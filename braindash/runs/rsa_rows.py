@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 FEWEST_TARGETS = 10  # of a region: a pattern over fewer says little
+FEWEST_SUBJECTS = (5, 6)  # for similarities (one-sided) and changes: with fewer no pattern of signs reaches .05
 
 
 @dataclass(frozen=True)
@@ -145,17 +146,25 @@ def space_rows(
 
 
 def subject_rows(rows: Sequence[Row], changes: Sequence[Row]) -> tuple[list[Row], str]:
-    """Test similarities and changes over subjects, and say why where there are too few.
+    """Test similarities and changes over subjects by sign flips, and say where there are too few.
 
     As `braindash.comparing.across.group_rows` does for scores; ``measure`` is "similarity" or "delta".
     """
     from braindash.comparing.across import group_rows
 
-    found, note = group_rows(
-        [{**r, "r": r["similarity"]} for r in rows], [{**r, "delta_r": r["delta"]} for r in changes]
-    )
+    found, _ = group_rows([{**r, "r": r["similarity"]} for r in rows], [{**r, "delta_r": r["delta"]} for r in changes])
     names = {"r": "similarity", "delta_r": "delta"}
-    return [{**r, "measure": names[r["measure"]]} for r in found], note
+    tested = [{**r, "measure": names[r["measure"]]} for r in found]
+    n = len({r["subject"] for r in rows} - {"all"})
+    notes = [
+        f"{what} were not tested over subjects: that needs {needed}, and there {'is' if n == 1 else 'are'} {n}."
+        for what, measure, needed, given in (
+            ("Similarities", "similarity", FEWEST_SUBJECTS[0], rows),
+            ("Changes", "delta", FEWEST_SUBJECTS[1], changes),
+        )
+        if given and n < needed
+    ]
+    return tested, " ".join(notes)
 
 
 def ceilings_of(

@@ -75,6 +75,9 @@ def choose_spaces(
     }
     found = Spaces({}, {}, [])
     for name, fill in filled.items():
+        if name == "word_rate" and conditions.unit == "word":
+            found.left_out.append({"space": name, "why": "Every condition is one word."})
+            continue
         try:
             values = standardised(fill())
             used = metric if values.shape[1] >= NARROW else "euclidean"
