@@ -175,7 +175,7 @@ def _probe_curves(lines: Sequence[ProbeLine], layers: Sequence[int], title: str,
 
 def _probe_changes(delta: np.ndarray, layers: Sequence[int], tasks: Sequence[str], sure: np.ndarray, label: str) -> str:
     n = f"{_count(len(tasks), 'task')} and {_count(len(layers), 'layer')}"
-    i, j = np.unravel_index(np.nanargmax(np.abs(delta)), delta.shape)
+    i, j = divmod(int(np.nanargmax(np.abs(delta))), delta.shape[1])
     return (
         f"Table of {label} for {n}; furthest from zero: {tasks[i]} at layer {layers[j]}, {delta[i, j]:+.3f}. "
         f"{_count(int(sure.sum()), 'cell')} marked as different."
@@ -185,7 +185,7 @@ def _probe_changes(delta: np.ndarray, layers: Sequence[int], tasks: Sequence[str
 def _confusion_map(shares: np.ndarray, names: Sequence[str], title: str, difference: bool) -> str:
     if not np.isfinite(shares).any():
         return f"{title}: a table of {_count(len(names), 'class', 'classes')} without a value."
-    i, j = np.unravel_index(np.nanargmax(np.abs(shares) if difference else shares), shares.shape)
+    i, j = divmod(int(np.nanargmax(np.abs(shares) if difference else shares)), shares.shape[1])
     value = f"{shares[i, j]:+.0f} percentage points" if difference else f"{shares[i, j]:.0f} %"
     what = f"{title}: table of {_count(len(names), 'class', 'classes')}, true by predicted"
     return f"{what}; {'furthest from zero' if difference else 'largest'}: {names[i]} read as {names[j]}, {value}."

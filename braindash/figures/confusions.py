@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.probes import heading, ink
+from braindash.figures.probes import beneath, heading, ink
 from braindash.figures.style import ThemeName, base_layout, plain
 
 if TYPE_CHECKING:
@@ -73,13 +73,18 @@ def confusion_map(
     ]
     numbers = k <= _MOST_NUMBERS
     scale, low, high = (SEQUENTIAL, 0.0, 100.0) if limit is None else (DIVERGING, -limit, limit)
+    step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
+    turned = 0 if k <= _FLAT else -90
+    longest = max(map(len, shown), default=1)
+    below = 114 + (8 * longest if turned else 14)
+    height = max(step * k, 130)
     heat = {
         "type": "heatmap", "z": shares, "colorscale": plotly_scale(scale), "zmin": low, "zmax": high,
         "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "hovertext": told,
         "hovertemplate": "%{hovertext}<br>%{z:.1f} " + unit + "<extra></extra>",
         "colorbar": {
-            "title": {"text": unit, "side": "bottom"}, "orientation": "h", "y": 0, "yref": "container",
-            "yanchor": "bottom", "thickness": 12, "len": 0.8, "nticks": 6, "tickfont": {"size": 12},
+            "title": {"text": unit, "side": "bottom"}, "orientation": "h", "thickness": 12, "len": 0.8,
+            "nticks": 6, "tickfont": {"size": 12}, **beneath(below - 58, height),
         },
     }  # fmt: skip
     rows, columns = np.nonzero(np.isfinite(shares)) if numbers else (np.empty(0, int),) * 2
@@ -89,12 +94,8 @@ def confusion_map(
         "text": [_percent(float(v), limit is not None) for v in values],
         "textfont": {"size": 13, "color": ink(values, scale, low, high)},
     }  # fmt: skip
-    step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
-    turned = 0 if k <= _FLAT else -90
-    longest = max(map(len, shown), default=1)
-    below = 96 + (8 * longest if turned else 14)
     alt = alt_text("confusion_map", shares=shares, names=list(names), title=title, difference=limit is not None)
-    layout = base_layout(theme, 48 + below + max(step * k, 130), margin={"l": 8, "r": 8, "t": 40, "b": below})
+    layout = base_layout(theme, 40 + height + below, margin={"l": 8, "r": 8, "t": 40, "b": below})
     axis = {
         "tickvals": list(range(k)),
         "ticktext": shown,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.probes import UNDIMMED, between, ink
+from braindash.figures.probes import UNDIMMED, beneath, between, ink
 from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, theme_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_NUMBERS = 8  # layers; with more, numbers do not fit their cells
 _ROW = 30  # px, of a task
+_FOOT = 152  # px, for the axis and the colour scale
 
 
 def probe_changes(
@@ -71,6 +72,7 @@ def probe_changes(
     none = np.full(delta.shape, np.nan)
     low, high, q = (none if a is None else np.asarray(a, dtype=float) for a in (low, high, q))
     end = symmetric_limit(delta, percentile=100) if limit is None else float(limit)
+    height = _ROW * len(tasks)
     colours = theme_of(theme)
     sure = q < level
     numbers = len(layers) <= _MOST_NUMBERS
@@ -90,8 +92,8 @@ def probe_changes(
         "type": "heatmap", "z": delta, "zmin": -end, "zmax": end, "colorscale": plotly_scale(DIVERGING),
         "xgap": 1, "ygap": 1, "hoverinfo": "skip",
         "colorbar": {
-            "title": {"text": plain(label, 80), "side": "bottom"}, "orientation": "h", "y": 0, "yref": "container",
-            "yanchor": "bottom", "thickness": 14, "len": 0.7, "nticks": 5, "tickfont": {"size": 12},
+            "title": {"text": plain(label, 80), "side": "bottom"}, "orientation": "h", "thickness": 14, "len": 0.7,
+            "nticks": 5, "tickfont": {"size": 12}, **beneath(62, height),
         },
     }  # fmt: skip
     where = list(zip(rows, columns, strict=True))
@@ -112,7 +114,7 @@ def probe_changes(
             {"type": "rect", **box, "line": {"color": c, "width": w}} for c, w in (("#000000", 5), ("#FFFFFF", 2))
         ]
     alt = alt_text("probe_changes", delta=delta, layers=list(layers), tasks=list(tasks), sure=sure, label=label)
-    layout = base_layout(theme, 150 + _ROW * len(tasks), margin={"l": 8, "r": 84, "t": 12, "b": 124}, shapes=shapes)
+    layout = base_layout(theme, 12 + height + _FOOT, margin={"l": 8, "r": 84, "t": 12, "b": _FOOT}, shapes=shapes)
     layout |= {
         "annotations": notes,
         "clickmode": "event+select",

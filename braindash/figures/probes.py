@@ -151,7 +151,7 @@ def probe_legend(models: Sequence[str], *, baseline: bool = False, theme: ThemeN
         traces.append({"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": title, "line": line})
     in_row = max(_LEGEND // (52 + 7 * max(map(len, titles))), 1)  # plotly gives every entry the room of the longest
     height = 12 + 21 * -(-len(titles) // in_row)
-    layout = base_layout(theme, height, margin={"l": 0, "r": 0, "t": height - 2, "b": 0}, showlegend=True)
+    layout = base_layout(theme, height, margin={"l": 0, "r": 0, "t": height - 12, "b": 0}, showlegend=True)
     layout["legend"] |= {"itemclick": False, "itemdoubleclick": False, "maxheight": 1}  # half of a figure by default
     layout |= {
         "xaxis": {"visible": False},
@@ -169,6 +169,15 @@ def heading(title: str, small: str, margin: int) -> dict[str, Any]:
         "yanchor": "bottom", "align": "left", "showarrow": False, "font": {"size": FONT_SIZE + 1},
         "yshift": 6 if small else (margin - 24) // 2, "xshift": -44,
     }  # fmt: skip
+
+
+def beneath(distance: int, height: int) -> dict[str, Any]:
+    """Return the place of a colour bar ``distance`` px under a plot that is ``height`` px high.
+
+    Placed by the figure's edge instead, it takes room from a low plot each time that plotly draws it again,
+    until none is left and plotly fails.
+    """
+    return {"y": max(-distance / height, -2.0), "yref": "paper", "yanchor": "top"}
 
 
 def ink(values: np.ndarray, cmap: str, low: float, high: float) -> list[str]:

@@ -74,11 +74,8 @@ def _folds(probing: Probing, choice: Choice) -> None:
         st.text("The folds of this probe were not stored.")
         return
     st.markdown("**Folds**")
-    wide = {
-        names.model(m): st.column_config.NumberColumn(format="%.3f")
-        for m in ("pretrained", choice.model)
-        if m is not None
-    }
+    drawn = ["pretrained", *([choice.model] if choice.model else [])]
+    wide = {names.model(m): st.column_config.NumberColumn(format="%.3f") for m in drawn}
     wide[probes_tables.ITEMS] = st.column_config.NumberColumn(help="Word types or texts that no training example has.")
     wide["Difference"] = st.column_config.NumberColumn(format="%+.3f")
     st.dataframe(

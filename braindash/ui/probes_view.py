@@ -141,8 +141,8 @@ def curves(probing: Probing, choice: Choice) -> None:
     st.caption(
         "Every panel has its own vertical scale. Bands\\: 95 % intervals over held-out stories, speakers, stretches of "
         "sound or word types, as *What the probes are* says. Dotted\\: the same probe taught with shuffled labels. "
-        "An interval is that of a score; whether two models differ shows in the table of differences. Click a point for "
-        "its details further down."
+        "An interval is that of a score; whether two models differ shows in the table of differences. "
+        "Click a point for its details further down."
     )
 
 
