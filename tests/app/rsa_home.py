@@ -48,7 +48,7 @@ def document(
                         "n_targets": 50,
                         "n_conditions": 24,
                     }
-                    p = None if who == "all" else 0.02 if layer else 0.5
+                    p = None if who == "all" else 0.02 if layer else 0.06
                     rows.append(
                         base
                         | {"similarity": value, "ci_low": value - 0.02, "ci_high": value + 0.02, "partial": value / 2}
