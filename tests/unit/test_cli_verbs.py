@@ -558,7 +558,7 @@ def test_a_mistake_in_a_group_makes_no_run(say: Any, home: Home, mini: Path, mor
 
 
 def test_the_options_of_an_executor_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    from braindash.cli.tuning import executor_from, minutes
+    from braindash.cli.executors import executor_from, minutes
     from braindash.config import ExecutorConfig
 
     assert executor_from({}) == ExecutorConfig()

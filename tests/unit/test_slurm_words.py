@@ -260,7 +260,7 @@ def test_jobs_of_an_evaluation_that_was_refused_half_way_are_ended(
     )
     settings = EncodingConfig().model_dump_json()
     tasks = [EvaluationTask(str(run.path), (), settings, step) for step in ("features", "fits", "join")]
-    monkeypatch.setattr("braindash.jobs.evaluation.plan_tasks", lambda run, config: tasks)
+    monkeypatch.setattr("braindash.jobs.evaluation.plan_tasks", lambda *given: tasks)
     with pytest.raises(BraindashError, match="no more"):
         submit_evaluation(run, ExecutorConfig(executor="slurm"))
     assert "scancel 21" in calls.read_text()
