@@ -145,7 +145,8 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
             chart(_cka_map(rsa, one, other, theme()), key=f"rsa_cka_{key}")
     st.caption(
         "Debiased linear CKA over the same conditions\\: 1 is the same geometry up to rotation and scale, 0 an "
-        "unrelated one. No brain takes part in it."
+        "unrelated one. No brain takes part in it. States are taken as they are, so that a few units with large values "
+        "can decide it; the RDMs above are of standardised units."
     )
 
 
