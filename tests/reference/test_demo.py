@@ -70,6 +70,36 @@ def test_the_planted_gain_is_found_and_the_control_does_not_share_it(
     assert peaks["brain_tuned"] <= 1
 
 
+def test_probes_find_sound_early_and_phones_late(demo: tuple[Home, dict[str, Any], list[DemoProgress]]) -> None:
+    from braindash.runs.probing import read_probing
+
+    home, outcome, _ = demo
+    found = read_probing(home.runs / outcome["run"])
+    assert found is not None
+
+    def scores(task: str, model: str = "pretrained") -> dict[int, float]:
+        return {r["layer"]: r["score"] for r in found["rows"] if r["task"] == task and r["model"] == model}
+
+    for task in ("mfcc", "mel"):
+        assert max(scores(task), key=scores(task).__getitem__) == 0
+    assert max(scores("phone"), key=scores("phone").__getitem__) >= 2
+    assert max(scores("phone").values()) > max(scores("phone", "random_weights").values()) + 0.1
+    assert {"sentence_type", "speaker"} <= {n["task"] for n in found["not_done"]}
+
+
+def test_no_finding_contradicts_the_planted_truth(demo: tuple[Home, dict[str, Any], list[DemoProgress]]) -> None:
+    """The small study has two test stories: no intervals, so what needs one cannot be told; nothing may be wrong."""
+    from braindash.demo.truth import EXPECTED, wrong_verdicts
+    from braindash.runs.hierarchy import hierarchy_of
+    from braindash.runs.record import RunStore
+
+    home, outcome, _ = demo
+    wrong = wrong_verdicts(hierarchy_of(RunStore(home).get(outcome["run"]))["findings"])
+    assert all(said.startswith("cannot_tell") for said in wrong.values()), wrong
+    assert "2_acoustic_early" not in wrong
+    assert {name for name, verdict in EXPECTED.items() if verdict == "cannot_tell"}.isdisjoint(wrong)
+
+
 def test_again_is_quick_and_tunes_nothing(demo: tuple[Home, dict[str, Any], list[DemoProgress]]) -> None:
     home, outcome, _ = demo
     before = sorted(p.name for p in home.runs.iterdir())
