@@ -47,6 +47,7 @@ def static_hierarchy(
     subtitle: str = "",
     note: str = "",
     after: str = "brain_tuned",
+    height: float = HEIGHT,
     theme: ThemeName = "light",
 ) -> Figure:
     """Draw :func:`~braindash.figures.hierarchy.hierarchy_picture` with matplotlib, as wide as a slide.
@@ -57,6 +58,8 @@ def static_hierarchy(
         As there.
     title, subtitle, note : str
         Above, below the title, and at the foot: for caveats and the run's id. Without a title there is no room for one.
+    height : float
+        Points that rows are spread over, where they need fewer.
     """
     from matplotlib.figure import Figure
 
@@ -67,7 +70,7 @@ def static_hierarchy(
     above = _TITLE if title else 0.5 * _SIDE
     around = above + _LINE * len(said) + _LEGEND + _TOP + _AXIS + _NOTE * len(foot) + _SIDE
     gaps = _GAP * sum(a.group != b.group for a, b in itertools.pairwise(rows))
-    pitch = float(np.clip((HEIGHT - around - gaps) / len(rows), _LEAST, _MOST))
+    pitch = float(np.clip((height - around - gaps) / len(rows), _LEAST, _MOST))
     bands, places, total = lay_out(rows, pitch, 0.0, _GAP)
     height = around + total  # taller than a slide where there are many rows, rather than with smaller letters
     figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor=colours.page)

@@ -42,16 +42,10 @@ class Words:
     things: str
     order: str
     counted: str
-    levels: str
 
 
-TASKS = Words("tasks", "the order from sound to meaning", "tasks", "From acoustic to semantic")
-PARCELS = Words(
-    "brain regions",
-    "the order from primary auditory to late language",
-    "parcels",
-    "From primary auditory by early auditory to late language",
-)
+TASKS = Words("tasks", "the order from sound to meaning", "tasks with a clear peak")
+PARCELS = Words("brain regions", "the order from primary auditory to late language", "parcels with a clear peak")
 GLOSSARY = {
     "Centre of mass": "The mean layer, each layer weighted by how far it does better than the worst one. It says how "
     "deep in the model something lies even where several layers do almost equally well.",
@@ -83,7 +77,7 @@ def section(document: Mapping[str, Any], results: Results, caveats: Sequence[str
         st.info("There is no task and no region with a depth yet.", icon=":material/info:")
         return
     chart(hierarchy_picture(rows, results.layers, after=tuned, theme=theme()), key="hierarchy")
-    steps = filter(None, (step_sentence(*order) for order in orders))
+    steps = filter(None, (step_sentence(*order[:3]) for order in orders))
     for more in (caption(rows, subject), *sentences[1:], *steps):
         st.caption(escape(more))
     if not document["probes"]:
@@ -193,7 +187,7 @@ def order_sentence(rows: Rows, change: Mapping[str, Any], tuned: str, words: Wor
     )
 
 
-def step_sentence(rows: Rows, change: Mapping[str, Any], tuned: str, words: Words) -> str:
+def step_sentence(rows: Rows, change: Mapping[str, Any], tuned: str) -> str:
     """Say how many layers lie between one level and the next, before and after; "" where it cannot be said."""
     found = {str(r.get("model")): r for r in rows}
     before, after = (real(found.get(m, {}).get("step")) for m in ("pretrained", tuned))
@@ -201,8 +195,11 @@ def step_sentence(rows: Rows, change: Mapping[str, Any], tuned: str, words: Word
         return ""
     delta, low, high = (real(change.get(k)) for k in ("step_delta", "step_ci_low", "step_ci_high"))
     delta = delta if math.isfinite(delta) else after - before
+    levels = found[tuned].get("levels")
+    known = [names.region(v).lower() for v in levels if isinstance(v, str)] if isinstance(levels, list) else []
+    where = f"From {known[0]} to {known[-1]}, the" if len(known) > 1 else "The"
     return (
-        f"{words.levels}, the next level lies {number(before)} layers deeper before tuning and {number(after)} after, "
+        f"{where} next level lies {number(before)} layers deeper before tuning and {number(after)} after, "
         f"a change of {number(delta, signed=True)} ({interval(low, high)})."
     )
 

@@ -24,6 +24,7 @@ TASKS = (  # name, title, level, depth before, what tuning adds
     ("sentence_type", "Sentence type", "sentence", 3.0, 0.2),
     ("speaker", "Speaker", "speaker", 1.0, -0.3),
 )
+LEVELS = ["acoustic", "phonetic", "lexical", "semantic"]
 REGIONS = (("primary_auditory", 1.88, 0.01), ("early_auditory", 1.9, 0.02), ("late_language", 2.18, 0.22))
 
 
@@ -117,8 +118,24 @@ def document(run_id: str, *, probes: bool = True, subjects: tuple[str, ...] = ("
         for model in ("pretrained", "brain_tuned", "block_permuted")
     ]
     order = [
-        {"model": "pretrained", "rho": 0.71, "ci_low": 0.52, "ci_high": 0.83, "n_tasks": 12, "step": 0.55},
-        {"model": "brain_tuned", "rho": 0.84, "ci_low": 0.66, "ci_high": 0.92, "n_tasks": 12, "step": 0.75},
+        {
+            "model": "pretrained",
+            "rho": 0.71,
+            "ci_low": 0.52,
+            "ci_high": 0.83,
+            "n_tasks": 12,
+            "step": 0.55,
+            "levels": LEVELS,
+        },
+        {
+            "model": "brain_tuned",
+            "rho": 0.84,
+            "ci_low": 0.66,
+            "ci_high": 0.92,
+            "n_tasks": 12,
+            "step": 0.75,
+            "levels": LEVELS,
+        },
     ]
     region_order = [
         {"model": "pretrained", "rho": 0.64, "ci_low": 0.45, "ci_high": 0.73, "n_regions": 21, "step": 1.04},

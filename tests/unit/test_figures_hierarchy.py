@@ -36,7 +36,7 @@ def many(n_tasks: int = 15, n_regions: int = 3) -> list[DepthRow]:
     out = []
     for i in range(n_tasks):
         group = GROUPS[i * len(GROUPS) // n_tasks]
-        title = f"Task {i}" if i % 3 else f"A task {i} with quite a long name indeed"
+        title = f"Task {i}" if i % 3 == 1 else f"A task {i} with quite a long name indeed"
         before = 0.3 + 3.2 * i / max(n_tasks - 1, 1)
         out.append(DepthRow(title, group, depth(before), depth(before + 0.3 * (i % 4) - 0.3, 3.0)))
     for i in range(n_regions):
@@ -217,6 +217,10 @@ def test_the_slide_can_be_read(rows: list[DepthRow], theme: Any) -> None:
     small = [t.get_text() for t in texts(figure) if t.get_fontsize() < 14]
     assert small == ["Simulated subjects. Run x."]
     assert figure.get_figwidth() * 72 == pytest.approx(960)
+    axes = figure.axes[0]
+    marks = [axes.transData.transform((0, line.get_ydata()[0]))[1] for line in axes.lines if line.get_marker() in "os"]
+    apart = [abs(a - b) * 72 / figure.dpi for a, b in itertools.combinations(marks, 2)]
+    assert min(apart) > 9, "the marks of a row lie on each other"
 
 
 def test_the_slide_shows_the_numbers_given() -> None:
