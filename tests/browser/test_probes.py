@@ -124,6 +124,11 @@ def test_names_of_tasks_and_classes_are_text(server: Server, visit: Visit) -> No
     box = cell.locator(".nsewdrag").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)
     cell.locator(".hoverlayer .hovertext").wait_for()
+    for width in (1200, 1000, 1440):  # two tasks make a low table, which plotly draws again without losing it
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(400)
+    low = page.locator(".js-plotly-plot").filter(has=page.locator(".heatmaplayer .hm")).first
+    assert low.locator(".heatmaplayer .hm image").bounding_box()["height"] > 50
     assert page.title() != "owned"
     assert page.locator("img[src=x]").count() == 0
     assert page.locator("[href*='evil.example']").count() == 0
