@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_NUMBERS = 8  # classes; with more, numbers do not fit their cells
 _MOST_GAPS = 20  # classes; with more, lines between cells would hide them
-_FLAT = 6  # classes; with more, names under the table are turned
+_FLAT = 330  # px; names under the table that need more are turned
 
 
 def confusion_map(
@@ -74,8 +74,8 @@ def confusion_map(
     numbers = k <= _MOST_NUMBERS
     scale, low, high = (SEQUENTIAL, 0.0, 100.0) if limit is None else (DIVERGING, -limit, limit)
     step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
-    turned = 0 if k <= _FLAT else -90
     longest = max(map(len, shown), default=1)
+    turned = 0 if 7 * longest * k <= _FLAT else -90
     below = 114 + (8 * longest if turned else 14)
     height = max(step * k, 130)
     heat = {
