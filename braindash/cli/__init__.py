@@ -17,7 +17,20 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from braindash.cli import analysis, comparing, evaluation, machine, models, probing, rsa, runs, sharing, studies, tuning
+from braindash.cli import (
+    analysis,
+    comparing,
+    evaluation,
+    machine,
+    models,
+    probing,
+    reporting,
+    rsa,
+    runs,
+    sharing,
+    studies,
+    tuning,
+)
 from braindash.cli.session import DebugOption, HomeOption, JsonOption, Root, Session, VersionOption
 from braindash.config import TuneConfig
 from braindash.errors import BraindashError
@@ -57,6 +70,7 @@ evaluation.add_to(app)
 comparing.add_to(app)
 probing.add_to(app)
 analysis.add_to(app)
+reporting.add_to(app)
 rsa.add_to(app)
 machine.add_to(app)
 app.add_typer(studies.app, name="study")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
+DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
 
 
 def static_layer_curves(
@@ -96,7 +96,7 @@ def static_layer_curves(
                 x,
                 y,
                 color=style.color(theme),
-                linestyle=_DASHES[style.dash],
+                linestyle=DASHES[style.dash],
                 marker=MARKERS.get(style.symbol, "o"),
                 markersize=4.5,
                 linewidth=style.width - 0.4,
