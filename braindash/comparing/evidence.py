@@ -123,7 +123,8 @@ class Evidence:
     def best_score(self, task: str) -> Row | None:
         """Return the tuned model's row of a task at its layer clearest above chance; None where there is none."""
         rows = [r for r in self.scores if r["model"] == self.tuned and r["task"] == task]
-        return max(rows, key=lambda r: r["ci_low"] - r["chance"], default=None)
+        known = [r for r in rows if math.isfinite(r["ci_low"])] or rows  # NaN compares with nothing
+        return max(known, key=lambda r: r["ci_low"] - r["chance"], default=None)
 
     def part(self, low: float, high: float) -> tuple[float, float]:
         """Return the layers between two relative depths, 0 the first and 1 the last."""

@@ -125,7 +125,8 @@ def probed(run: Run, arrays: bool = True) -> None:
             samples[m, :, t] = of_units @ drawn.T
             for layer in LAYERS.tolist():
                 rows.append({"model": model, "task": task, "title": task.title(), "level": level, "layer": layer,
-                             "score": of_units[layer].mean(), "ci_low": None, "ci_high": None})  # fmt: skip
+                             "score": of_units[layer].mean(), "ci_low": None, "ci_high": None,
+                             "chance": 0.1})  # fmt: skip
                 if model == "brain_tuned" and more:
                     fell = {"delta": -0.05 - layer / 100, "ci_low": -0.1, "ci_high": -0.01, "q": 0.01}
                     rose = {"delta": 0.05, "ci_low": 0.01, "ci_high": 0.09, "q": 0.01}
