@@ -16,6 +16,7 @@ import numpy as np
 from braindash.errors import BraindashError, closest
 
 SEQUENTIAL, DIVERGING = "sequential", "diverging"
+GAIN_ACCURACY = "gain_accuracy"  # of codes, see braindash.cortex.combined
 
 # CIELAB (L*, a*, b*) from the most negative value to the most positive one
 _DIVERGING_LAB = np.array(
@@ -37,7 +38,8 @@ def colormap(name: str = SEQUENTIAL) -> np.ndarray:
 
     Parameters
     ----------
-    name : "sequential" | "diverging" | a matplotlib colour map
+    name : "sequential" | "diverging" | "gain_accuracy" | a matplotlib colour map
+        Row k of "gain_accuracy" is the colour of code k of :func:`~braindash.cortex.combined.gain_accuracy_codes`.
 
     Raises
     ------
@@ -48,6 +50,10 @@ def colormap(name: str = SEQUENTIAL) -> np.ndarray:
         t = np.linspace(0, len(_DIVERGING_LAB) - 1, 256)
         lab = np.column_stack([np.interp(t, np.arange(len(_DIVERGING_LAB)), c) for c in _DIVERGING_LAB.T])
         table = np.round(lab_to_srgb(lab) * 255).astype(np.uint8)
+    elif name == GAIN_ACCURACY:
+        from braindash.cortex.combined import gain_accuracy_colours
+
+        table = np.vstack([np.zeros((1, 3), np.uint8), gain_accuracy_colours().reshape(-1, 3)])
     else:
         from matplotlib import colormaps
 

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from braindash.studies.base import CortexMap
 
 _INK = {"light": ("#1F2328", "#57606A", "#FFFFFF"), "dark": ("#E6EDF3", "#9DA7B3", "#0E1117")}
+_BAR = (0.36, 0.55, 0.28, 0.16)  # left (share), bottom (inches), width (share), height (inches) of a colour bar
 _HEAD, _FOOT = 0.62, 0.95  # inches above and below a map: title and hemispheres, colour bar and counts
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The scales of a map whose values are codes of :func:`~braindash.cortex.combined.gain_accuracy_codes`.
+
+    ``up`` says what accuracy is; the panel's ``label`` says what changed.
+    """
+
+    limit: float
+    low: float
+    high: float
+    up: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +42,8 @@ class Panel:
     """One map of a figure; the fields are those of :func:`~braindash.cortex.flatmap.flatmap_image`.
 
     ``label`` says what the colours mean, with the unit; ``note`` goes below the
-    map on the right (opacity, caveats).
+    map on the right (opacity, caveats). Values that are ``layers``, or codes on a
+    ``plane``, get a legend of their own in place of the colour bar.
     """
 
     values: np.ndarray
@@ -42,6 +57,8 @@ class Panel:
     label: str = "r / noise ceiling"
     title: str = ""
     note: str = ""
+    layers: tuple[int, ...] = ()
+    plane: Plane | None = None
 
 
 def flatmap_figure(values: np.ndarray, cortex_map: CortexMap, home: Home, **options: Any) -> Figure:
@@ -104,10 +121,6 @@ def _draw_panel(
     figure: Figure, panel: Panel, home: Home, height: int, theme: str, place: tuple[float, float, float, float]
 ) -> None:
     """Draw one map, its title, colour bar and count into the band of the figure that starts at ``under`` inches."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.ticker import MaxNLocator
-
     total, under, inches, width = place
     ink, muted, _ = _INK[theme]
     bottom = under - inches
@@ -147,17 +160,12 @@ def _draw_panel(
         )
     for x, side, name in ((0.02, "left", "Left hemisphere"), (0.98, "right", "Right hemisphere")):
         figure.text(x, up(inches - 0.5), name, ha=side, va="center", fontsize=10.5, color=muted)
-    bar = figure.add_axes((0.36, up(0.55), 0.28, 0.16 / total))
-    scale = figure.colorbar(
-        ScalarMappable(Normalize(vmin, vmax), matplotlib_map(panel.cmap)),
-        cax=bar,
-        orientation="horizontal",
-        extend=_beyond(panel, vmin, vmax),
-        ticks=MaxNLocator(5),
-    )
-    scale.set_label(panel.label, fontsize=11, color=ink)
-    scale.ax.tick_params(labelsize=10, colors=ink)
-    scale.outline.set_edgecolor(muted)
+    if panel.plane is not None:
+        _draw_plane(figure, panel.plane, panel.label, (0.36, up(0.36), 0.28, 0.52 / total), ink)
+    elif panel.layers:
+        _draw_layers(figure, panel, (vmin, vmax), (_BAR[0], up(_BAR[1]), _BAR[2], _BAR[3] / total), ink)
+    else:
+        _draw_bar(figure, panel, (vmin, vmax), (_BAR[0], up(_BAR[1]), _BAR[2], _BAR[3] / total), (ink, muted))
     count = f"n = {n_shown(panel.values, panel.cortex_map):,} targets"
     figure.text(0.02, up(0.62), count, fontsize=10.5, color=muted, va="center")
     if panel.note:
@@ -165,6 +173,54 @@ def _draw_panel(
 
         note = "\n".join(textwrap.wrap(panel.note, max(20, int(width * 4.2))))
         figure.text(0.98, up(0.62), note, fontsize=10.5, color=muted, va="center", ha="right")
+
+
+def _draw_bar(
+    figure: Figure, panel: Panel, limits: tuple[float, float], box: tuple[float, ...], inks: tuple[str, str]
+) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    ink, muted = inks
+    scale = figure.colorbar(
+        ScalarMappable(Normalize(*limits), matplotlib_map(panel.cmap)),
+        cax=figure.add_axes(box),  # type: ignore[arg-type]
+        orientation="horizontal",
+        extend=_beyond(panel, *limits),
+        ticks=MaxNLocator(5),
+    )
+    scale.set_label(panel.label, fontsize=11, color=ink)
+    scale.ax.tick_params(labelsize=10, colors=ink)
+    scale.outline.set_edgecolor(muted)
+
+
+def _draw_plane(figure: Figure, plane: Plane, label: str, box: tuple[float, ...], ink: str) -> None:
+    """Draw the two scales as a plane, gain to the right and accuracy upwards."""
+    from braindash.cortex.combined import gain_accuracy_colours
+
+    axes = figure.add_axes(box)  # type: ignore[arg-type]
+    extent = (-plane.limit, plane.limit, plane.low, plane.high)
+    axes.imshow(gain_accuracy_colours(), origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    axes.set_xticks([-plane.limit, 0, plane.limit])
+    axes.set_yticks([plane.low, plane.high])
+    axes.tick_params(labelsize=9, colors=ink, length=2)
+    axes.set_xlabel(label, fontsize=10, color=ink, labelpad=1)
+    axes.yaxis.set_label_position("right")
+    axes.set_ylabel(plane.up.replace(" of ", "\nof "), fontsize=9, color=ink, rotation=0, ha="left", va="center")
+
+
+def _draw_layers(figure: Figure, panel: Panel, limits: tuple[float, float], box: tuple[float, ...], ink: str) -> None:
+    """Draw one swatch a layer, with its number."""
+    from braindash.cortex.colour import colour_values
+
+    axes = figure.add_axes(box)  # type: ignore[arg-type]
+    layers = np.asarray(panel.layers, dtype=float)
+    axes.imshow(colour_values(layers, panel.cmap, *limits)[None], aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(len(layers)), [str(k) for k in panel.layers])
+    axes.set_yticks([])
+    axes.tick_params(labelsize=10 if len(layers) <= 13 else 7, colors=ink, length=0)
+    axes.set_xlabel(panel.label, fontsize=11, color=ink)
 
 
 def _beyond(panel: Panel, vmin: float, vmax: float) -> Literal["neither", "both", "min", "max"]:

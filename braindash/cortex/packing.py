@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braindash.cortex.colour import colormap
+from braindash.cortex.colour import GAIN_ACCURACY, colormap
 from braindash.errors import BraindashError
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def pack_values(values: np.ndarray, low: float, high: float, alpha: np.ndarray |
 def palette(name: str) -> list[int]:
     """Return a colour map's colours of the codes 1 … 255 as 0xRRGGBB."""
     table = np.asarray(colormap(name))
+    if name == GAIN_ACCURACY:  # made of codes
+        table = table[1:]
     at = np.round(np.linspace(0, len(table) - 1, STEPS)).astype(int)
     red, green, blue = (table[at, c].astype(int) for c in range(3))
     return [int(v) for v in (red << 16) | (green << 8) | blue]

@@ -93,6 +93,7 @@ def scatter(
     *,
     label: str = "r / noise ceiling",
     tuned_model: str = "brain_tuned",
+    chosen: np.ndarray | None = None,
     theme: ThemeName = "light",
 ) -> go.Figure:
     """Draw every target's value of the tuned model against that of the pretrained one, with the diagonal.
@@ -106,6 +107,8 @@ def scatter(
         Targets where either is NaN are left out; the count is in the title.
     label : str
         What the values are, with the unit.
+    chosen : (n_targets,) bool, optional
+        Draw and count these; how many of the others lie where is shown in grey below them.
 
     Raises
     ------
@@ -125,13 +128,22 @@ def scatter(
     both = np.isfinite(a) & np.isfinite(b)
     if not both.any():
         raise BraindashError("No target has a finite value in both models.", "Choose another layer.")
-    a, b = a[both], b[both]
+    everything = a[both], b[both]
+    keep = both if chosen is None else both & np.asarray(chosen, dtype=bool)
+    if not keep.any():
+        raise BraindashError("No chosen target has a finite value in both models.", "Choose others.")
+    low, high = float(min(map(np.min, everything))), float(max(map(np.max, everything)))
+    a, b = a[keep], b[keep]
     above = float((b > a).mean())
-    low, high = float(min(a.min(), b.min())), float(max(a.max(), b.max()))
     room = 0.03 * (high - low) or 0.01
     low, high = low - room, high + room
+    of = "" if chosen is None else f" of {everything[0].size:,}"
     style, colours = model_style(tuned_model), theme_of(theme)
     fig = go.Figure()
+    edges = np.linspace(low, high, 121)
+    centres = (edges[:-1] + edges[1:]) / 2
+    if chosen is not None:
+        fig.add_trace(_others(*everything, edges, theme))
     if a.size <= _MOST_POINTS:
         fig.add_trace(
             go.Scattergl(
@@ -144,9 +156,7 @@ def scatter(
             )
         )
     else:
-        edges = np.linspace(low, high, 121)
         counts = np.histogram2d(a, b, [edges, edges])[0].T
-        centres = (edges[:-1] + edges[1:]) / 2
         fig.add_trace(
             go.Heatmap(
                 x=centres,
@@ -172,7 +182,7 @@ def scatter(
         yanchor="top",
         align="left",
         showarrow=False,
-        text=f"n = {a.size:,}<br>{above:.0%} above the diagonal",
+        text=f"n = {a.size:,}{of}<br>{above:.0%} above the diagonal",
         font={"size": 12, "color": colours.text},
     )
     fig.update_layout(
@@ -183,6 +193,24 @@ def scatter(
     fig.update_xaxes(range=[low, high])
     fig.update_yaxes(range=[low, high])
     return fig
+
+
+def _others(a: np.ndarray, b: np.ndarray, edges: np.ndarray, theme: ThemeName) -> go.Heatmap:
+    """Return how many of all targets lie where, in grey on a logarithmic scale."""
+    import plotly.graph_objects as go
+
+    from braindash.figures.style import rgba
+
+    counts = np.histogram2d(a, b, [edges, edges])[0].T
+    muted, centres = theme_of(theme).muted, (edges[:-1] + edges[1:]) / 2
+    return go.Heatmap(
+        x=centres,
+        y=centres,
+        z=np.log10(np.where(counts > 0, counts, np.nan)),
+        colorscale=[[0, rgba(muted, 0.18)], [1, rgba(muted, 0.6)]],
+        showscale=False,
+        hoverinfo="skip",
+    )
 
 
 def _axes(fig: go.Figure, theme: ThemeName, x: str, y: str) -> None:

@@ -1,57 +1,38 @@
-"""The three maps of a view in the browser's own canvas, and what is known of the target that was clicked."""
+"""The maps of a view in the browser's own canvas: what is sent, and what comes back."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import names, readers
-from braindash.ui.canvas import Panel, flatmaps
-from braindash.ui.text import escape, number
+from braindash.cortex.area import Area, format_area, parse_area
+from braindash.cortex.colour import GAIN_ACCURACY
+from braindash.ui import map_values, names, readers
+from braindash.ui.canvas import Extra, Panel, Plane, flatmaps
+from braindash.ui.text import number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
-    import pandas as pd
 
     from braindash.ui.map_values import View, Which
-    from braindash.ui.readers import Results
 
 HEIGHT = 640  # px of the index: what a map is drawn with, whatever its size on the page
 SIDE_BY_SIDE, ONE_BY_ONE = 420, 4000  # least width of a map on the page, px
-SHORT: dict[Which, str] = {"pretrained": "Pretrained", "difference": "Difference"}
+Q_ENDS = (0.001, 0.2)  # a q beyond them is said to be so
+AREA, TARGET = "area", "target"  # in the address
 
 
-def draw(view: View, titles: dict[Which, str], side_by_side: bool) -> None:
-    """Draw the maps of a view; a click writes the target into the address and shows it below."""
-    from braindash.ui.map_values import limits
-
-    unit = names.MEASURES[view.measure]
-    levels = limits(view)
-    panels = []
-    for which, title in titles.items():
-        values, low, high = _packed(view, which)
-        scale = f"change in {unit}" if which == "difference" else unit
-        panels.append(
-            Panel(
-                title,
-                SHORT.get(which, names.model(view.model)),
-                values,
-                "diverging" if which == "difference" else "sequential",
-                low,
-                high,
-                scale,
-                f"Flattened cortex, left and right hemisphere: {title}, layer {view.layer}, {unit} from "
-                f"{number(-levels[2] if which == 'difference' else levels[0])} to "
-                f"{number(levels[2] if which == 'difference' else levels[1])}.",
-                signed=which == "difference",
-            )
-        )
+def draw(view: View, maps: Sequence[Which], large: bool) -> None:
+    """Draw the maps of a view; a click or a drawn area is written into the address and shown below."""
     index, shape, n_targets = _index(view.study, view.study_as_of, view.subject)
-    regions, region_names = _regions(view.study, view.study_as_of, view.subject)
-    clicked = flatmaps(
+    regions, region_names = regions_of(view)
+    told = flatmaps(
         "cortex_maps",
-        panels,
+        [_panel(view, which) for which in maps],
         shape=shape,
         n_targets=n_targets,
         index=index,
@@ -59,12 +40,74 @@ def draw(view: View, titles: dict[Which, str], side_by_side: bool) -> None:
         region_names=region_names,
         overlay=_overlay(view.study, view.study_as_of, view.subject, view.labels) if view.outlines else None,
         selected=selected(n_targets),
-        least_width=SIDE_BY_SIDE if side_by_side else ONE_BY_ONE,
+        least_width=ONE_BY_ONE if large else SIDE_BY_SIDE,
+        extras=_extras(view, tuple(maps)),
+        area=selected_area(),
     )
-    if clicked is not None and clicked != selected(n_targets):
-        st.session_state["target"] = clicked
-        st.query_params["target"] = str(clicked)
+    clicked = told.target is not None and told.target != selected(n_targets)
+    drawn = told.area is not None and told.area != selected_area()
+    if clicked:
+        st.session_state[TARGET] = told.target
+        st.query_params[TARGET] = str(told.target)
+    if drawn and told.area is not None:
+        st.session_state[AREA] = st.query_params[AREA] = format_area(told.area)
+    if clicked or drawn:
         st.rerun()
+
+
+def _panel(view: View, which: Which) -> Panel:
+    values, low, high = _packed(view, which)
+    title, unit = map_values.title(view, which), map_values.unit(view, which)
+    scale_low, scale_high, limit = map_values.limits(view)
+    said = f"Flattened cortex, left and right hemisphere: {title}"
+    if which == "gain":
+        accuracy = f"{names.MEASURES[view.measure]} of the better model"
+        plane = Plane(limit, scale_low, scale_high, f"{unit} (blue worse, orange better)", f"{accuracy} (light: high)")
+        alt = f"{said}, layer {view.layer}, {unit} by hue and {accuracy} by lightness."
+        return Panel(title, title, values, GAIN_ACCURACY, low, high, unit, alt, plane=plane)
+    if which.startswith("best"):
+        layers = tuple(readers.result_layers(Path(view.run_path)))
+        alt = f"{said}, a colour a layer, {layers[0]} to {layers[-1]}."
+        return Panel(title, title.replace(":", ","), values, "plasma", low, high, unit, alt, layers=layers)
+    difference = which == "difference"
+    return Panel(
+        title,
+        map_values.short_title(view, which),
+        values,
+        "diverging" if difference else "sequential",
+        low,
+        high,
+        unit,
+        f"{said}, layer {view.layer}, {names.MEASURES[view.measure]} from {number(low)} to {number(high)}.",
+        signed=difference,
+    )
+
+
+def selected_area() -> Area | None:
+    """Return the area that the address or a drag names."""
+    return parse_area(str(st.query_params.get(AREA, st.session_state.get(AREA, ""))))
+
+
+def forget(name: str) -> None:
+    """Take the target or the area out of the address."""
+    st.session_state.pop(name, None)
+    st.query_params.pop(name, None)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def targets_in(study_id: str, as_of: tuple[int, ...], subject: str, area: Area, /) -> np.ndarray:
+    """Return which of a subject's targets show inside the area."""
+    from braindash.cortex.area import targets_inside
+    from braindash.cortex.flatmap import flat_index
+
+    cortex_map = readers.cortex_map(study_id, subject)
+    assert cortex_map is not None
+    return targets_inside(area, flat_index(cortex_map, readers.home(), HEIGHT), cortex_map)
+
+
+def regions_of(view: View) -> tuple[np.ndarray, list[str]]:
+    """Return the region of every target as a number, and the regions' names."""
+    return _regions(view.study, view.study_as_of, view.subject)
 
 
 def selected(n_targets: int) -> int | None:
@@ -77,79 +120,6 @@ def selected(n_targets: int) -> int | None:
     return target if 0 <= target < n_targets else None
 
 
-def target_panel(view: View, results: Results) -> None:
-    """Show one target: its numbers at this layer, and its score over layers for both models."""
-    from braindash.figures import layer_curves
-    from braindash.ui.results import chart, theme
-
-    regions, region_names = _regions(view.study, view.study_as_of, view.subject)
-    target = selected(len(regions))
-    if target is None:
-        st.caption("Click a map to see one target: what each layer of both models predicts of it.")
-        return
-    where = region_names[int(regions[target])]
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Target {target}, {escape(where)}**, {escape(view.subject)}")
-            if st.button("Close", icon=":material/close:", type="tertiary", key="close_target"):
-                st.session_state.pop("target", None)
-                st.query_params.pop("target", None)
-                st.rerun()
-        curves = _profile(view, results, target)
-        if curves.empty:
-            st.info("This target was left out: it has no value in this run.", icon=":material/info:")
-            return
-        st.text(_numbers(view, target))
-        chart(
-            layer_curves(curves, y_label=names.MEASURES[view.measure], theme=theme(), columns=1),
-            key="target_profile",
-        )
-
-
-def _profile(view: View, results: Results, target: int) -> pd.DataFrame:
-    """Return the target's score over layers, as `braindash.figures.layer_curves` takes it."""
-    import pandas as pd
-
-    rows = []
-    for model in ("pretrained", view.model):
-        for layer in results.layers:
-            value = _of(view, model, layer, view.measure, target)
-            rows.append({"model": model, "layer": layer, "roi": f"Target {target}", "value": value, "n": 1})
-    return pd.DataFrame(rows).assign(low=float("nan"), high=float("nan")).dropna(subset=["value"])
-
-
-def _numbers(view: View, target: int) -> str:
-    """Say what is known of the target at the view's layer."""
-    from pathlib import Path
-
-    def at(quantity: str, model: str) -> float:
-        if not readers.has_quantity(Path(view.run_path), quantity):
-            return float("nan")
-        return _of(view, model, view.layer, quantity, target)
-
-    said = []
-    for model in ("pretrained", view.model):
-        r, normalised, q = at("r", model), at("r_norm", model), at("q", model)
-        parts = [f"r {number(r)}"] if r == r else ["no value"]
-        if normalised == normalised:
-            parts += [f"{number(normalised)} of the noise ceiling", f"ceiling {number(r / normalised)}"]
-        if q == q:
-            parts.append(f"q {number(q)}")
-        said.append(f"{names.model(model)}: {', '.join(parts)}.")
-    q = at("q_difference", view.model)
-    tail = f" Difference: q {number(q)}." if q == q else ""
-    return f"Layer {view.layer}. " + " ".join(said) + tail
-
-
-def _of(view: View, model: str, layer: int, quantity: str, target: int) -> float:
-    from pathlib import Path
-
-    from braindash.runs.run import Run
-
-    values = readers.target_values(Run(Path(view.run_path)), model, layer, view.subject, quantity)
-    return float(values[target]) if target < len(values) else float("nan")
-
-
 # --- what is sent --------------------------------------------------------------------------------
 
 
@@ -157,10 +127,11 @@ def _of(view: View, model: str, layer: int, quantity: str, target: int) -> float
 def _packed(view: View, which: Which, /) -> tuple[bytes, float, float]:
     """Return one map's values and opacities as bytes, and the limits of its scale."""
     from braindash.cortex.packing import pack_values
-    from braindash.ui.map_values import layer_arrays
 
-    drawn = layer_arrays(view, which)
+    drawn = map_values.layer_arrays(view, which)
     low, high = float(drawn["vmin"]), float(drawn["vmax"])
+    if which == "gain":  # codes, which stay what they are
+        low, high = 1.0, 255.0
     high = high if high > low else low + 1.0  # all targets alike: any scale shows it
     return pack_values(drawn["values"], low, high, drawn["alpha"]), low, high
 
@@ -195,11 +166,10 @@ def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, 
 
     from braindash.cortex.flatmap import flat_index, png_bytes
     from braindash.cortex.outlines import overlay
-    from braindash.ui.map_values import outlined
 
     cortex_map = readers.cortex_map(study_id, subject)
     assert cortex_map is not None
-    regions = outlined(cortex_map.space)
+    regions = map_values.outlined(cortex_map.space)
     if not regions:
         return None
     flat = flat_index(cortex_map, readers.home(), HEIGHT)
@@ -209,3 +179,41 @@ def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, 
     pixels[drawn.at, :3] = np.round(drawn.colour / np.where(alpha > 0, alpha, 1))
     pixels[drawn.at, 3] = np.round(255 * alpha[:, 0])
     return png_bytes(pixels.reshape(*flat.shape, 4))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _extras(view: View, maps: tuple[Which, ...], /) -> list[Extra]:
+    """Return what the box at the cursor says beside the maps' own values."""
+    from braindash.cortex.packing import pack_values
+
+    low, high, limit = map_values.limits(view)
+    extras = []
+    if "gain" in maps:
+        for which in ("pretrained", "tuned", "difference"):
+            if which not in maps:
+                signed = which == "difference"
+                ends = (-limit, limit) if signed else (low, high)
+                packed = pack_values(map_values.values_of(view, which), *ends)
+                digits = 2 if ends[1] - ends[0] >= 0.2 else 3
+                extras.append(Extra(map_values.short_title(view, which), packed, *ends, digits, signed))
+    folder = Path(view.run_path)
+
+    def more(short: str, quantity: str, model: str, ends: tuple[float, float], digits: int) -> None:
+        if not readers.has_quantity(folder, quantity):
+            return
+        values = readers.target_values(Run(folder), model, view.layer, view.subject, quantity)
+        if np.isfinite(values).any():
+            extras.append(Extra(short, pack_values(values, *ends), *ends, digits))
+
+    import numpy as np
+
+    from braindash.runs.run import Run
+
+    other = "r" if view.measure == "r_norm" else "r_norm"
+    top = 1.5 if other == "r_norm" else 1.0
+    for model in ("pretrained", view.model):
+        more(f"{names.model(model)}, {names.MEASURES[other]}", other, model, (-0.5, top), 2)
+    more("Noise ceiling", "noise_ceiling", "pretrained", (0.0, 1.0), 2)
+    more(f"q of r, {names.model(view.model).lower()}", "q", view.model, Q_ENDS, 3)
+    more("q of the difference", "q_difference", view.model, Q_ENDS, 3)
+    return extras

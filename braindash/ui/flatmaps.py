@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from braindash.ui import links, names, readers
-from braindash.ui.map_values import Mask, View, Which, layer_arrays, passing, shown, values_of
+from braindash.ui.map_values import USUAL, WHICH, Mask, View, Which, short_title, shown
 from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from braindash.runs.record import RunRow
@@ -38,11 +38,14 @@ def section(row: RunRow, results: Results, model: str, measure: str) -> None:
         )
         st.info(why, icon=":material/info:")
         return
-    view = _controls(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
-    _maps(view, results)
+    view, maps = _controls(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
+    if not maps:
+        st.info("Choose a map.", icon=":material/info:")
+        return
+    _maps(view, maps, results)
 
 
-def _controls(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> View:
+def _controls(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> tuple[View, list[Which]]:
     from braindash.runs.results import RESULTS, WHOLE
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -59,15 +62,15 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             width=320,
             help=f"0 is the front end, {results.last_layer} the last layer.",
         )
-        small = st.toggle("Small maps, side by side", key="side_by_side", bind="query-params")
+        large = st.toggle("Large maps, one a row", key="large", bind="query-params")
         outlines = st.toggle("Region outlines", value=True, key="outlines", bind="query-params")
         labels = st.toggle(
             "Region names",
             value=True,
             key="labels",
             bind="query-params",
-            disabled=not outlines or small,
-            help="On small maps the names could not be read and are left out.",
+            disabled=not outlines or not large,
+            help="On small maps side by side the names could not be read and are left out.",
         )
         fade = st.toggle(
             "Fade by accuracy",
@@ -78,7 +81,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         )
     run = readers.store().get(row.id)
     mask, level, faint = _mask(run.path)
-    return View(
+    view = View(
         str(run.path),
         readers.mark(run.path / RESULTS / WHOLE),
         row.study,
@@ -88,12 +91,21 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         layer if layer in results.layers else results.last_layer,
         measure,
         outlines,
-        outlines and labels and not small,
+        outlines and labels and large,
         fade,
         mask,
         level,
         faint,
     )
+    chosen = links.several(
+        "maps",
+        "Maps",
+        WHICH,
+        default=USUAL,
+        names=lambda which: short_title(view, next(w for w in WHICH if w == which)),
+        placeholder="Choose the maps to show",
+    )
+    return view, [w for w in WHICH if w in chosen]
 
 
 def _mask(folder: Path) -> tuple[Mask, float, bool]:
@@ -119,92 +131,49 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
     return chosen, float(level), bool(faint and not off)
 
 
-def _maps(view: View, results: Results) -> None:
-    from braindash.ui import cortex_canvas
+def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
+    from braindash.ui import cortex_canvas, map_files, selection_view, target_view
 
-    titles: dict[Which, str] = {
-        "pretrained": names.model("pretrained"),
-        "tuned": names.model(view.model),
-        "difference": f"Difference: {names.model(view.model)} − pretrained",
-    }
     with st.spinner("Drawing the cortex. The first time takes some seconds more …"):
-        cortex_canvas.draw(view, titles, bool(st.session_state.get("side_by_side")))
-    cortex_canvas.target_panel(view, results)
-    unit = names.MEASURES[view.measure]
+        cortex_canvas.draw(view, maps, bool(st.session_state.get("large")))
+    target_view.target_panel(view, results)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.caption(
             f"Layer {view.layer}, {escape(view.subject)}, n = {count(shown(view), 'target')}. To keep a map\\:",
             width="content",
         )
-        for which, title in titles.items():
-            with st.popover(title.split(":")[0], icon=":material/download:"):
-                _downloads(view, which, title, unit, results.caveats)
+        map_files.menus(view, maps, results.caveats)
     if view.mask != "none":
-        for which, title in titles.items():
-            st.text(f"{title.split(':')[0]}: {passing_sentence(view, which)}")
+        for which in maps:
+            st.text(f"{short_title(view, which)}: {map_files.passing_sentence(view, which)}")
+    _explained(view, maps)
+    selection_view.section(view)
+
+
+def _explained(view: View, maps: Sequence[Which]) -> None:
     with st.expander("How to read the maps", icon=":material/help:"):
         st.markdown(
             "Left hemisphere on the left, flattened; grey: gyri (light) and sulci (dark) where no value is shown. The "
-            "first two maps share one scale, the same for all layers. The difference is centred on zero. Values beyond "
-            "the scale get the end colours. The cursor names the region and says what all maps show there, to the "
-            "nearest 255th of the scale; arrow keys move it, a click or Enter opens the target."
+            "maps of the two models share one scale, the same for all layers. The difference is centred on zero. "
+            "Values beyond the scale get the end colours. The cursor names the region and says what all maps show "
+            "there, to the nearest 255th of the scale; arrow keys move it, a click or Enter opens the target. "
+            "*Select an area*, then drag around some targets: what lies in it is compared below the maps."
         )
+        if "gain" in maps:
+            st.markdown(
+                "Gain × accuracy says two things in one colour: hue is the change (blue worse, mauve the same, orange "
+                "better), lightness is how well the better of the two models predicts the target."
+            )
+        if any(which.startswith("best") for which in maps):
+            st.markdown(
+                "Best layer: the layer with the highest value, the first where several are equal. It does not depend "
+                "on the layer chosen above. Where layers hardly differ it says little: see the target's own curve."
+            )
         if view.mask != "none":
             others = "shown faintly" if view.faint else "not shown"
             st.markdown(f"Targets whose {MASKS[view.mask]} is above {view.level:g} are {others}. {MASK_HELP}")
         if view.fade:
-            st.markdown("The less a target is predicted by the better of the two models, the more it fades into grey.")
-
-
-def _downloads(view: View, which: Which, title: str, unit: str, caveats: tuple[str, ...]) -> None:
-    run_id = view.run_path.rsplit("/", 1)[-1]
-    stem = f"{run_id}-{view.subject}-layer{view.layer}-{view.measure}-{which}"
-    stem += "" if view.mask == "none" else f"-{view.mask}{view.level:g}"
-    with st.container(horizontal=True, gap="small", width="content"):
-        for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
-            st.download_button(
-                kind.upper(),
-                data=functools.partial(figure_file, view, which, title, unit, caveats, kind),
-                file_name=f"{stem}.{kind}",
-                mime=mime,
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-                key=f"download_{which}_{kind}",
-                help=f"This map with its scale, its title and the caveats, as {kind.upper()}.",
+            st.markdown(
+                "The less a target is predicted (in a map of both models, by the better one), the more it fades into "
+                "grey."
             )
-
-
-def passing_sentence(view: View, which: Which) -> str:
-    """Say how many of the targets with a value pass the mask, and what was tested."""
-    values, keep = values_of(view, which), passing(view, which)
-    assert keep is not None
-    import numpy as np
-
-    shown = np.isfinite(values)
-    n, total = int((keep & shown).sum()), int(shown.sum())
-    share = f" ({n / total:.0%})" if total else ""
-    what = {
-        ("q", "difference"): "are predicted above chance by one of the two models or both",
-        ("q", "pretrained"): f"are predicted above chance by {names.the_model('pretrained')}",
-        ("q", "tuned"): f"are predicted above chance by {names.the_model(view.model)}",
-    }.get((view.mask, which), "are predicted differently by the two models")
-    return f"{n:,} of {count(total, 'target')}{share} {what}, at q ≤ {view.level:g}."
-
-
-def figure_file(view: View, which: Which, title: str, unit: str, caveats: tuple[str, ...], kind: str) -> bytes:
-    """Return one map with scale, title and caveats as a PNG or SVG file."""
-    import io
-
-    from braindash.cortex.figure import flatmap_figure
-
-    label = f"change in {unit}" if which == "difference" else unit
-    figure = flatmap_figure(
-        **layer_arrays(view, which),
-        label=label,
-        title=f"{title}, layer {view.layer}, {view.subject}",
-        note=" ".join([*([passing_sentence(view, which)] if view.mask != "none" else []), *caveats]),
-    )
-    out = io.BytesIO()
-    figure.savefig(out, format=kind, dpi=200)
-    return out.getvalue()

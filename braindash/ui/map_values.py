@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import streamlit as st
 
-from braindash.ui import readers
+from braindash.ui import names, readers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
 Mask = Literal["none", "q", "q_difference"]
-Which = Literal["pretrained", "tuned", "difference"]
+Which = Literal["pretrained", "tuned", "difference", "gain", "best_pretrained", "best_tuned"]
 WHICH: tuple[Which, ...] = get_args(Which)
+USUAL: tuple[Which, ...] = WHICH[:4]  # shown before anyone chose
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,84 @@ def passing(view: View, which: Which) -> np.ndarray | None:
 
     if view.mask == "q_difference":
         return q(view.model) <= view.level
-    models = {"pretrained": ("pretrained",), "tuned": (view.model,), "difference": ("pretrained", view.model)}[which]
+    models = models_of(view, which)
     passed = [q(model) <= view.level for model in models]
     return passed[0] | passed[-1]
 
 
+def models_of(view: View, which: Which) -> tuple[str, ...]:
+    """Return the models, of one or two, that a map is made from."""
+    one: dict[Which, tuple[str, ...]] = {
+        "pretrained": ("pretrained",),
+        "best_pretrained": ("pretrained",),
+        "tuned": (view.model,),
+        "best_tuned": (view.model,),
+    }
+    return one.get(which, ("pretrained", view.model))
+
+
+def title(view: View, which: Which) -> str:
+    """Return what stands above a map."""
+    model = names.model(view.model)
+    return {
+        "pretrained": names.model("pretrained"),
+        "tuned": model,
+        "difference": f"Difference: {model} − pretrained",
+        "gain": f"Gain × accuracy: {model} and pretrained",
+        "best_pretrained": f"Best layer: {names.model('pretrained').lower()}",
+        "best_tuned": f"Best layer: {model.lower()}",
+    }[which]
+
+
+def short_title(view: View, which: Which) -> str:
+    """Return a map's name in lists."""
+    return title(view, which).split(":")[0] if which in ("difference", "gain") else title(view, which).replace(":", ",")
+
+
+def unit(view: View, which: Which) -> str:
+    """Return what a map's colours mean."""
+    measure = names.MEASURES[view.measure]
+    if which.startswith("best"):
+        return f"layer with the highest {measure}"
+    return f"change in {measure}" if which in ("difference", "gain") else measure
+
+
 def values_of(view: View, which: Which, layer: int | None = None) -> np.ndarray:
+    """Return one map's values, in the study's order of targets: (n_targets,) float32; of "gain" the change."""
     from pathlib import Path
 
     from braindash.runs.run import Run
 
     run = Run(Path(view.run_path))
     at = view.layer if layer is None else layer
-    if which == "difference":
+    if which in ("difference", "gain"):
         return values_of(view, "tuned", at) - values_of(view, "pretrained", at)
-    return readers.target_values(run, view.model if which == "tuned" else "pretrained", at, view.subject, view.measure)
+    (model,) = models_of(view, which)
+    if which.startswith("best"):
+        return _best(view, model)[0]
+    return readers.target_values(run, model, at, view.subject, view.measure)
+
+
+def _best(view: View, model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return every target's best layer and its value there."""
+    return _best_layer(view.run_path, view.as_of, model, view.subject, view.measure)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _best_layer(
+    run_path: str, as_of: tuple[int, int], model: str, subject: str, measure: str, /
+) -> tuple[np.ndarray, np.ndarray]:
+    from pathlib import Path
+
+    import numpy as np
+
+    from braindash.cortex.combined import best_layer
+    from braindash.runs.run import Run
+
+    layers = readers.result_layers(Path(run_path))
+    run = Run(Path(run_path))
+    scores = np.stack([readers.target_values(run, model, k, subject, measure) for k in layers])
+    return best_layer(scores, np.asarray(layers))
 
 
 def limits(view: View) -> tuple[float, float, float]:
@@ -92,6 +156,13 @@ def _limits(view: View, /) -> tuple[float, float, float]:
     return max(low, 0.0), high, symmetric_limit(*[values_of(view, "difference", layer) for layer in layers])
 
 
+def accuracy(view: View) -> np.ndarray:
+    """Return the better of the two models' values: (n_targets,)."""
+    import numpy as np
+
+    return np.fmax(values_of(view, "pretrained"), values_of(view, "tuned"))
+
+
 def shown(view: View) -> int:
     """Return how many targets of the difference have a value and a place on the cortex."""
     from braindash.cortex.flatmap import n_shown
@@ -102,15 +173,31 @@ def shown(view: View) -> int:
 
 def layer_arrays(view: View, which: Which) -> dict[str, Any]:
     """Return the arguments of `braindash.cortex.flatmap.flatmap_image` for one map."""
+    from pathlib import Path
+
     import numpy as np
+
+    from braindash.cortex.colour import GAIN_ACCURACY
+    from braindash.cortex.combined import gain_accuracy_codes
 
     home = readers.home()
     cortex_map = readers.cortex_map(view.study, view.subject)
     values = values_of(view, which)
     low, high, difference = limits(view)
     alpha = None
-    if view.fade:
-        better = values if which != "difference" else np.fmax(values_of(view, "pretrained"), values_of(view, "tuned"))
+    both = which in ("difference", "gain")
+    better = accuracy(view) if both else values
+    if which.startswith("best"):
+        better = _best(view, models_of(view, which)[0])[1]
+    cmap, vmin, vmax = ("diverging", -difference, difference) if both else ("sequential", low, high)
+    if which == "gain":
+        codes = gain_accuracy_codes(values, better, difference, low, high)
+        values = np.where(codes > 0, codes, np.nan).astype(np.float32)
+        cmap, vmin, vmax = GAIN_ACCURACY, 0.0, 256.0  # a value is its colour's row
+    elif which.startswith("best"):
+        layers = readers.result_layers(Path(view.run_path))
+        cmap, vmin, vmax = "plasma", float(layers[0]), float(max(layers[-1], layers[0] + 1))
+    if view.fade and which != "gain":
         alpha = np.clip((better - low) / (0.5 * (high - low)), 0, 1)
     keep = passing(view, which)
     if keep is not None and view.faint:
@@ -121,9 +208,9 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
         "values": values,
         "cortex_map": cortex_map,
         "home": home,
-        "cmap": "diverging" if which == "difference" else "sequential",
-        "vmin": -difference if which == "difference" else low,
-        "vmax": difference if which == "difference" else high,
+        "cmap": cmap,
+        "vmin": vmin,
+        "vmax": vmax,
         "alpha": alpha,
         "outlines": outlined(cortex_map.space) if view.outlines and cortex_map is not None else None,
         "labels": view.labels,

@@ -233,7 +233,10 @@ def _block(path: str, as_of: tuple[int, int], subject: str, measure: str, /) -> 
         raise BraindashError(
             f"Run {name} has no {measure} of single targets.", f"Evaluate it again: braindash evaluate {name}"
         )
-    values = data[measure].transpose("model", "layer", "target").values[..., mine]
+    block = data[measure]
+    if "layer" not in block.dims:  # of targets alone: the noise ceiling
+        block = block.expand_dims(model=data["model"].values, layer=data["layer"].values)
+    values = block.transpose("model", "layer", "target").values[..., mine]
     where = data["target_index"].values[mine].astype(int) if "target_index" in data.coords else np.arange(mine.size)
     out = np.full((*values.shape[:2], int(where.max()) + 1), np.nan, np.float32)
     out[..., where] = values

@@ -43,7 +43,7 @@ def test_maps_share_a_scale_and_the_difference_is_centred(
 
     monkeypatch.setattr(map_values, "layer_arrays", remember)
     page = open_page("cortex", layer="3", map_subject="sub-02")
-    assert set(drawn) == {"pretrained", "tuned", "difference"}
+    assert set(drawn) == {"pretrained", "tuned", "difference", "gain"}
     assert (drawn["pretrained"]["vmin"], drawn["pretrained"]["vmax"]) == (
         drawn["tuned"]["vmin"],
         drawn["tuned"]["vmax"],
@@ -55,7 +55,7 @@ def test_maps_share_a_scale_and_the_difference_is_centred(
     assert f"n = {len(roi):,} targets" in words(page)
     assert page.slider(key="layer").value == 3
     files = {d.label: d for d in page.get("download_button")}
-    assert len(page.get("download_button")) == 6, files
+    assert len(page.get("download_button")) == 8, files
     assert run_id in page.selectbox(key="_run").value
 
 
@@ -109,3 +109,67 @@ def test_a_run_without_tests_says_so(
     page = open_page("cortex", mask="q")
     assert "evaluated without permutation tests" in words(page)
     assert f"braindash evaluate {run_id}" in words(page)
+
+
+def test_the_address_says_which_maps_are_shown(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from braindash.cortex.combined import N_GAIN
+    from braindash.ui import map_values
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    drawn: dict[str, dict] = {}
+    arrays = map_values.layer_arrays
+
+    def remember(view: map_values.View, which: map_values.Which) -> dict:
+        drawn[which] = arrays(view, which)
+        return drawn[which]
+
+    monkeypatch.setattr(map_values, "layer_arrays", remember)
+    page = open_page("cortex", layer="4", maps="best_tuned,gain,nonsense")
+    assert set(drawn) == {"gain", "best_tuned"}
+    assert page.multiselect(key="_maps").value == ["best_tuned", "gain"]
+    late = np.isin(roi, ["STSda", "STSdp", "STGa", "A5", "PGi", "44", "45"])
+    best = drawn["best_tuned"]["values"]
+    assert (best[late] == 4).all()  # late regions rise with the layer, A1 falls, the rest is level
+    assert (best[~late] == 0).all()
+    codes = drawn["gain"]["values"].astype(int) - 1
+    assert (codes[~late] % N_GAIN == N_GAIN // 2).all()  # no change
+    assert (codes[late] % N_GAIN > N_GAIN // 2).all()
+    better = np.fmax(*(arrays_of(roi, model) for model in (0, 1)))
+    assert (np.diff((codes // N_GAIN)[np.argsort(better)]) >= 0).all()  # the row is the accuracy
+    assert len(np.unique(codes // N_GAIN)) > 5
+    checked(page.multiselect(key="_maps").set_value([]).run())
+    assert "Choose a map." in words(page)
+
+
+def arrays_of(roi: np.ndarray, model: int) -> np.ndarray:
+    data = fake_home.arrays(("sub-01", "sub-02"), ("pretrained", "brain_tuned", "block_permuted"), len(roi), roi)
+    return data["r_norm"].values[model, 4, : len(roi)]
+
+
+def test_an_area_filters_scatter_and_table(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    from braindash.cortex.area import parse_area, targets_inside
+    from braindash.cortex.flatmap import flat_index
+    from braindash.studies.library import open_study
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    text = "100,300;300,300;300,600;100,600"
+    page = open_page("cortex", layer="4", area=text, maps="tuned")
+    cortex_map, area = open_study("surface", home).cortex("sub-01"), parse_area(text)
+    assert cortex_map is not None
+    assert area is not None
+    inside = targets_inside(area, flat_index(cortex_map, home, 640), cortex_map)
+    assert 1000 < len(inside) < len(roi) / 2
+    assert f"{len(inside):,} targets with a value" in words(page)
+    table = page.dataframe[0].value.set_index("Region")
+    assert table.loc["All", "n targets"] == len(inside)
+    expected = (arrays_of(roi, 1) - arrays_of(roi, 0))[inside].mean()
+    assert table.loc["All", "Difference"] == pytest.approx(expected, abs=1e-5)
+    checked(page.button(key="clear_area").click().run())
+    assert "area" not in page.query_params
+    assert page.dataframe[0].value.set_index("Region").loc["All", "n targets"] == len(roi)
+    for wrong in ("1,2", "<img src=x>", "5,5;6,6;99999,1"):
+        assert "All 59,412 targets" in words(open_page("cortex", area=wrong, maps="tuned"))

@@ -369,3 +369,18 @@ def test_alt_text_of_an_unknown_figure_is_refused() -> None:
     with pytest.raises(BraindashError, match="layer_curve"):
         alt_text("layer_curve")
     assert alt_text("flatmap", n=1, low=0, high=0.5, label="r", regions=1).endswith("1 target, 1 region outlined.")
+
+
+def test_scatter_counts_the_chosen_targets_and_shows_the_others_below() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=500), rng.normal(size=500)
+    a[3] = np.nan
+    chosen = np.arange(500) < 40
+    fig = scatter(a, b, chosen=chosen)
+    others, points = fig.data
+    assert len(points.x) == 39
+    np.testing.assert_array_equal(np.asarray(points.y), b[chosen & np.isfinite(a)])
+    assert round(float(np.nansum(10 ** np.asarray(others.z, dtype=float)))) == 499  # all of them
+    assert "n = 39 of 499" in fig.layout.annotations[0].text
+    with pytest.raises(BraindashError, match="No chosen target"):
+        scatter(a, b, chosen=np.arange(500) == 3)

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 _HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The two scales of :func:`braindash.cortex.combined.gain_accuracy_codes`, and what they measure."""
+
+    limit: float
+    low: float
+    high: float
+    across: str
+    up: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,10 @@ class Panel:
     unit, alt : str
     signed : bool
         Write a plus before values above 0.
+    layers : tuple of int
+        The values are these numbers and nothing between: the legend has one colour each.
+    plane : Plane, optional
+        The values are codes of two scales; the legend is a plane, and the box at the cursor leaves the codes out.
     """
 
     title: str
@@ -41,6 +58,28 @@ class Panel:
     unit: str
     alt: str
     signed: bool = False
+    layers: tuple[int, ...] = ()
+    plane: Plane | None = None
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One number more of every target that the box at the cursor says; ``values`` as of a `Panel`."""
+
+    short: str
+    values: bytes
+    low: float
+    high: float
+    digits: int = 2
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the reader did on the maps in this run of the page."""
+
+    target: int | None = None  # clicked
+    area: tuple[tuple[int, int], ...] | None = None  # drawn; as of `braindash.cortex.area`
 
 
 @st.cache_resource(show_spinner=False)
@@ -48,7 +87,7 @@ def _component() -> Any:
     return st.components.v2.component(
         "braindash_flatmaps",
         css=(_HERE / "flatmap.css").read_text(encoding="utf-8"),
-        js=(_HERE / "flatmap.js").read_text(encoding="utf-8"),
+        js="\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("legend", "lasso", "flatmap")),
     )
 
 
@@ -64,8 +103,10 @@ def flatmaps(
     overlay: bytes | None = None,
     selected: int | None = None,
     least_width: int = 420,
-) -> int | None:
-    """Draw the maps side by side where there is room; return the target that was clicked in this run of the page.
+    extras: Sequence[Extra] = (),
+    area: Sequence[tuple[int, int]] | None = None,
+) -> Told:
+    """Draw the maps side by side where there is room; return what was clicked or drawn in this run of the page.
 
     Parameters
     ----------
@@ -85,12 +126,15 @@ def flatmaps(
         A target that is ringed.
     least_width : int
         Pixels that a map needs; fewer maps stand beside one another where there is less room.
+    extras : sequence of Extra
+    area : corners, optional
+        What lies outside is covered.
     """
     import zlib
 
     import numpy as np
 
-    from braindash.cortex.packing import palette
+    from braindash.cortex.area import parse_area
 
     packed = zlib.compress(np.asarray(regions, dtype="<u2").tobytes(), 6)
     result = _component()(
@@ -105,19 +149,51 @@ def flatmaps(
             "overlay": _address(overlay, key, "overlay", "image/png") if overlay else None,
             "selected": -1 if selected is None else selected,
             "least": least_width,
-            "maps": [
+            "area": [list(corner) for corner in area] if area else None,
+            "maps": [_described(p) | {"values": _address(p.values, key, str(i))} for i, p in enumerate(panels)],
+            "extras": [
                 {
-                    "title": p.title, "short": p.short, "unit": p.unit, "alt": p.alt, "signed": p.signed,
-                    "values": _address(p.values, key, str(i)), "palette": palette(p.cmap),
-                    "low": p.low, "high": p.high, "digits": 2 if p.high - p.low >= 0.2 else 3,
+                    "short": e.short, "low": e.low, "high": e.high, "digits": e.digits, "signed": e.signed,
+                    "values": _address(e.values, key, f"extra{i}"),
                 }
-                for i, p in enumerate(panels)
+                for i, e in enumerate(extras)
             ],
         },
         on_target_change=lambda: None,
+        on_area_change=lambda: None,
     )  # fmt: skip
-    target = getattr(result, "target", None)
-    return target if isinstance(target, int) and 0 <= target < n_targets else None
+    target, drawn = getattr(result, "target", None), getattr(result, "area", None)
+    return Told(
+        target if isinstance(target, int) and 0 <= target < n_targets else None,
+        parse_area(_as_text(drawn)),
+    )
+
+
+def _described(panel: Panel) -> dict[str, Any]:
+    from braindash.cortex.combined import N_ACCURACY, N_GAIN
+    from braindash.cortex.packing import palette
+
+    span = panel.high - panel.low
+    said: dict[str, Any] = {
+        "title": panel.title, "short": panel.short, "unit": panel.unit, "alt": panel.alt, "signed": panel.signed,
+        "palette": palette(panel.cmap), "low": panel.low, "high": panel.high, "kind": "bar",
+        "digits": 2 if span >= 0.2 else 3,
+    }  # fmt: skip
+    if panel.layers:
+        said |= {"kind": "layers", "layers": list(panel.layers), "digits": 0}
+    if panel.plane is not None:
+        digits = 2 if panel.plane.limit >= 0.1 else 3
+        said |= {"kind": "plane", "plane": {"columns": N_GAIN, "rows": N_ACCURACY, **vars(panel.plane)}}
+        said |= {"digits": digits}
+    return said
+
+
+def _as_text(drawn: Any) -> str | None:
+    """Return corners from the browser as text; what they are not, `parse_area` finds out."""
+    try:
+        return ";".join(f"{x},{y}" for x, y in drawn or ())
+    except (TypeError, ValueError):
+        return None
 
 
 def _address(content: bytes, key: str, part: str, kind: str = "application/octet-stream") -> str:

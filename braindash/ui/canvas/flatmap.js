@@ -76,34 +76,19 @@ function paint(canvas, index, map, values, nTargets) {
   context.putImageData(image, 0, 0);
 }
 
-const number = (value, digits) => (Object.is(value, -0) ? 0 : value).toFixed(digits).replace("-", "−");
-
-function said(map, code) {
-  if (code === 0) return "no value";
-  const value = map.low + ((map.high - map.low) * (code - 1)) / 254;
-  const text = (map.signed && value > 0 ? "+" : "") + number(value, map.digits);
-  return code === 1 ? `≤ ${text}` : code === 255 ? `≥ ${text}` : text;
-}
-
-function element(kind, className, text) {
-  const made = document.createElement(kind);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text; // text, never HTML: names come from users
-  return made;
-}
-
 class Maps {
   constructor(root) {
     this.root = root;
+    this.lasso = new Lasso(() => this.markAll(), (points) => this.send.area(points));
     this.tip = element("div", "tip");
     this.tip.hidden = true;
     this.tip.setAttribute("role", "status");
     this.drawn = 0;
   }
 
-  async show(data, chosen) {
+  async show(data, send) {
     this.data = data;
-    this.chosen = chosen;
+    this.send = send;
     const turn = ++this.drawn;
     this.layOut();
     try {
@@ -111,13 +96,14 @@ class Maps {
         fetched(data.index, readIndex(data.width, data.height)),
         fetched(data.regions, (bytes) => new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1)),
         data.overlay ? readImage(data.overlay) : null,
-        ...data.maps.map((m) => fetched(m.values, (bytes) => bytes)),
+        ...[...data.maps, ...data.extras].map((m) => fetched(m.values, (bytes) => bytes)),
       ]);
       if (turn !== this.drawn) return; // another view was asked for meanwhile
+      if (index !== this.index) this.places = new Map(); // centres of targets: another subject has others
       Object.assign(this, { index, regions, above, values });
       const began = performance.now();
       this.panels.forEach((p, i) => paint(p.below, index, data.maps[i], values[i], data.n));
-      this.panels.forEach((p) => this.mark(p, data.selected));
+      this.markAll();
       this.root.dataset.painted = String(data.maps.length);
       this.root.dataset.ms = (performance.now() - began).toFixed(1);
     } catch (error) {
@@ -135,17 +121,15 @@ class Maps {
       this.grid = element("div", "maps");
       this.panels = data.maps.map((_, i) => this.panel(i));
       this.grid.append(...this.panels.map((p) => p.frame));
-      this.root.replaceChildren(this.grid, this.tip);
+      const bar = element("div", "tools");
+      bar.append(this.lasso.button);
+      this.root.replaceChildren(bar, this.grid, this.tip);
     }
     this.grid.style.setProperty("--least", `${data.least}px`);
     this.panels.forEach((p, i) => {
       const map = data.maps[i];
       p.title.textContent = map.title;
-      p.bar.style.background = `linear-gradient(to right, ${[0, 32, 64, 96, 127, 159, 191, 222, 254]
-        .map((k) => `#${map.palette[k].toString(16).padStart(6, "0")}`).join(",")})`;
-      const marks = [map.low, (map.low + map.high) / 2, map.high];
-      p.ticks.replaceChildren(...marks.map((v) => element("span", "", number(v, map.digits))));
-      p.unit.textContent = map.unit;
+      p.legend.replaceChildren(legend(map));
       p.over.setAttribute("aria-label", map.alt);
     });
   }
@@ -162,26 +146,42 @@ class Maps {
     over.setAttribute("role", "img");
     over.tabIndex = 0;
     stage.append(below, over);
-    const scale = element("div", "scale");
-    const bar = element("div", "bar");
-    const ticks = element("div", "ticks");
-    const unit = element("div", "unit");
-    const left = element("div");
-    left.append(bar, ticks);
-    scale.append(left, unit);
-    frame.append(title, stage, scale);
-    const at = (event) => {
+    const under = element("div");
+    frame.append(title, stage, under);
+    const share = (event) => {
       const box = over.getBoundingClientRect();
-      return [((event.clientX - box.left) / box.width) * data.width, ((event.clientY - box.top) / box.height) * data.height];
+      const within = (v) => Math.min(Math.max(v, 0), 1);
+      return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
     };
-    over.addEventListener("pointermove", (event) => this.hover(event, ...at(event)));
+    const at = (event) => {
+      const [x, y] = share(event);
+      return [x * data.width, y * data.height];
+    };
+    over.addEventListener("pointerdown", (event) => {
+      this.drawnArea = false;
+      if (!this.lasso.on || event.button !== 0) return;
+      over.setPointerCapture(event.pointerId);
+      this.lasso.start(share(event));
+    });
+    over.addEventListener("pointermove", (event) => {
+      if (this.lasso.dragging) this.lasso.drag(share(event));
+      else this.hover(event, ...at(event));
+    });
+    for (const end of ["pointerup", "pointercancel"])
+      over.addEventListener(end, () => {
+        if (!this.lasso.dragging) return;
+        this.drawnArea = true; // the click that follows is the end of the drag
+        this.lasso.drop();
+      });
     over.addEventListener("pointerleave", () => this.leave());
     over.addEventListener("click", (event) => {
+      const ended = this.drawnArea;
+      this.drawnArea = false;
       const target = this.targetAt(...at(event));
-      if (target >= 0) this.chosen(target);
+      if (!ended && !this.lasso.on && target >= 0) this.send.target(target);
     });
     over.addEventListener("keydown", (event) => this.step(event));
-    return { frame, title, below, over, bar, ticks, unit, number: i };
+    return { frame, title, below, over, legend: under, number: i };
   }
 
   targetAt(x, y) {
@@ -195,7 +195,8 @@ class Maps {
     if (target < 0) return this.leave();
     const { data } = this;
     const rows = [element("b", "", data.names[this.regions[target]] ?? "")];
-    data.maps.forEach((map, i) => {
+    [...data.maps, ...data.extras].forEach((map, i) => {
+      if (map.kind === "plane") return; // its two numbers stand in rows of their own
       const row = element("div", "row");
       row.append(element("span", "", map.short), element("span", "", said(map, this.values[i][target])));
       rows.push(row);
@@ -211,13 +212,19 @@ class Maps {
     this.tip.style.left = `${right ? Math.max(0, left - this.tip.offsetWidth - 16) : left + 16}px`;
     this.tip.style.top = `${Math.max(0, top - this.tip.offsetHeight - 12)}px`;
     this.cursor = [x, y];
-    this.panels.forEach((p) => this.mark(p, data.selected));
+    this.markAll();
   }
 
   leave() {
     this.tip.hidden = true;
     this.cursor = null;
-    this.panels.forEach((p) => this.mark(p, this.data.selected));
+    this.markAll();
+  }
+
+  markAll() {
+    const box = getComputedStyle(this.root);
+    const page = box.getPropertyValue("--st-background-color").trim() || "#fff";
+    (this.panels ?? []).forEach((p) => this.mark(p, this.data.selected, page));
   }
 
   // arrow keys move the chosen place, Enter opens it: the map can be used without a mouse
@@ -233,19 +240,26 @@ class Maps {
       const place = { clientX: box.left + (nx / data.width) * box.width, clientY: box.top + (ny / data.height) * box.height };
       this.hover(place, nx, ny);
       this.cursor = [nx, ny];
-      this.panels.forEach((p) => this.mark(p, data.selected));
+      this.markAll();
+    } else if (event.key === "Enter" && this.lasso.on) {
+      this.lasso.corner([x / data.width, y / data.height]);
     } else if (event.key === "Enter") {
       const target = this.targetAt(x, y);
-      if (target >= 0) this.chosen(target);
+      if (target >= 0) this.send.target(target);
+    } else if (event.key === "Escape" && this.lasso.on) {
+      this.lasso.set(false);
     }
   }
 
-  // outlines, the cursor on every map, and a ring around the target that was chosen
-  mark(panel, selected) {
+  // outlines, the area, the cursor on every map, and a ring around the target that was chosen
+  mark(panel, selected, page) {
     const { data } = this;
     const context = panel.over.getContext("2d");
     context.clearRect(0, 0, data.width, data.height);
     if (this.above) context.drawImage(this.above, 0, 0, data.width, data.height);
+    veil(context, data.area, data.width, data.height, page);
+    sketch(context, this.lasso.points, data.width, data.height);
+    panel.over.classList.toggle("drawing", this.lasso.on);
     const ring = (x, y, r, colour) => {
       for (const [line, style] of [[5, "#000"], [2.5, colour]]) {
         context.beginPath();
@@ -257,7 +271,6 @@ class Maps {
     };
     if (this.cursor) ring(...this.cursor, 7, "#fff");
     if (selected >= 0 && this.index) {
-      this.places ??= new Map();
       if (!this.places.has(selected)) this.places.set(selected, centre(this.index.target, selected + 1, data.width));
       const place = this.places.get(selected);
       if (place) ring(...place, 12, "#ff3b7f");
@@ -288,5 +301,8 @@ export default function (component) {
     maps = new Maps(root);
     mounted.set(parentElement, maps);
   }
-  maps.show(data, (target) => setTriggerValue("target", target));
+  maps.show(data, {
+    target: (target) => setTriggerValue("target", target),
+    area: (points) => setTriggerValue("area", points),
+  });
 }

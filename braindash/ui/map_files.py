@@ -1,0 +1,96 @@
+"""What is kept of the maps: each as a picture, all as data."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from braindash.ui import names, readers
+from braindash.ui.map_values import layer_arrays, limits, models_of, passing, short_title, title, unit, values_of
+from braindash.ui.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from braindash.ui.map_values import View, Which
+
+
+def menus(view: View, maps: Sequence[Which], caveats: tuple[str, ...]) -> None:
+    """Draw one menu a map for its picture."""
+    for which in maps:
+        with st.popover(short_title(view, which), icon=":material/download:"):
+            _pictures(view, which, caveats)
+
+
+def _pictures(view: View, which: Which, caveats: tuple[str, ...]) -> None:
+    run_id = view.run_path.rsplit("/", 1)[-1]
+    stem = f"{run_id}-{view.subject}-layer{view.layer}-{view.measure}-{which}"
+    stem += "" if view.mask == "none" else f"-{view.mask}{view.level:g}"
+    with st.container(horizontal=True, gap="small", width="content"):
+        for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
+            st.download_button(
+                kind.upper(),
+                data=functools.partial(figure_file, view, which, caveats, kind),
+                file_name=f"{stem}.{kind}",
+                mime=mime,
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                key=f"download_{which}_{kind}",
+                help=f"This map with its scale, its title and the caveats, as {kind.upper()}.",
+            )
+
+
+def passing_sentence(view: View, which: Which) -> str:
+    """Say how many of the targets with a value pass the mask, and what was tested."""
+    values, keep = values_of(view, which), passing(view, which)
+    assert keep is not None
+    import numpy as np
+
+    shown = np.isfinite(values)
+    n, total = int((keep & shown).sum()), int(shown.sum())
+    share = f" ({n / total:.0%})" if total else ""
+    models = models_of(view, which)
+    if view.mask == "q_difference":
+        what = "are predicted differently by the two models"
+    elif len(models) == 2:
+        what = "are predicted above chance by one of the two models or both"
+    else:
+        what = f"are predicted above chance by {names.the_model(models[0])}"
+    at = f" at layer {view.layer}" if which.startswith("best") else ""
+    return f"{n:,} of {count(total, 'target')}{share} {what}{at}, at q ≤ {view.level:g}."
+
+
+def figure_file(view: View, which: Which, caveats: tuple[str, ...], kind: str) -> bytes:
+    """Return one map with scale, title and caveats as a PNG or SVG file."""
+    import io
+
+    from braindash.cortex.figure import flatmap_figure
+
+    at = "" if which.startswith("best") else f"layer {view.layer}, "
+    figure = flatmap_figure(
+        **layer_arrays(view, which),
+        **_legend(view, which),
+        label=unit(view, which),
+        title=f"{title(view, which)}, {at}{view.subject}",
+        note=" ".join([*([passing_sentence(view, which)] if view.mask != "none" else []), *caveats]),
+    )
+    out = io.BytesIO()
+    figure.savefig(out, format=kind, dpi=200)
+    return out.getvalue()
+
+
+def _legend(view: View, which: Which) -> dict[str, Any]:
+    """Return what a figure's legend needs beside a colour bar."""
+    from pathlib import Path
+
+    from braindash.cortex.figure import Plane
+
+    if which.startswith("best"):
+        return {"layers": tuple(readers.result_layers(Path(view.run_path)))}
+    if which != "gain":
+        return {}
+    low, high, limit = limits(view)
+    return {"plane": Plane(limit, low, high, f"{names.MEASURES[view.measure]} of the better model")}
