@@ -79,13 +79,14 @@ def section(run: Run, rsa: Rsa, choice: Choice) -> None:
             _draw(rdms, panel, (first, second), f"rsa_rdm_{i}")
     shown = len(rdms.labels)
     thinned = f", {shown:,} of {rdms.n_all:,} drawn" if rdms.n_all > shown else ""
+    order = "in which words first occur" if rsa.fact("unit") == "word" else "of the stories"
     same = ""
     if choice.layer in (k for _, k in rdms.layers) and _unmoved(rdms, choice):
         same = " Both models hold the same states at this layer: nothing up to it was tuned."
     st.caption(
         escape(
             f"Each square: how different two conditions are, as a percentile of all pairs ({count(shown, 'condition')}"
-            f"{thinned}). In the order of the stories; where all three show the same pattern, they find the same "
+            f"{thinned}). In the order {order}; where all three show the same pattern, they find the same "
             f"things alike. Grey: not compared. Click below a diagonal to choose a pair.{same}"
         )
     )
