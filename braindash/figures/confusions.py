@@ -76,14 +76,14 @@ def confusion_map(
     step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
     longest = max(map(len, shown), default=1)
     turned = 0 if 7 * longest * k <= _FLAT else -90
-    below = 114 + (8 * longest if turned else 14)
+    below = 104 + (6 * longest if turned else 14)
     height = max(step * k, 130)
     heat = {
         "type": "heatmap", "z": shares, "colorscale": plotly_scale(scale), "zmin": low, "zmax": high,
         "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "hovertext": told,
         "hovertemplate": "%{hovertext}<br>%{z:.1f} " + unit + "<extra></extra>",
         "colorbar": {
-            "title": {"text": unit, "side": "bottom"}, "orientation": "h", "thickness": 12, "len": 0.8,
+            "title": {"text": "% of the true class" if limit is None else unit, "side": "bottom"}, "orientation": "h", "thickness": 12, "len": 0.8,
             "nticks": 6, "tickfont": {"size": 12}, **beneath(below - 58, height),
         },
     }  # fmt: skip

@@ -79,7 +79,11 @@ def _folds(probing: Probing, choice: Choice) -> None:
     wide[probes_tables.ITEMS] = st.column_config.NumberColumn(help="Word types or texts that no training example has.")
     wide["Difference"] = st.column_config.NumberColumn(format="%+.3f")
     st.dataframe(
-        table, hide_index=True, column_config=wide, alt="Table of folds with what was held out and both models' scores."
+        table,
+        hide_index=True,
+        column_config=wide,
+        height=min(36 * (len(table) + 1) + 3, 580),
+        alt="Table of folds with what was held out and both models' scores.",
     )
 
 
