@@ -56,6 +56,7 @@ def confusion_map(
     if shares.shape != (k, k):
         raise BraindashError(f"The table has shape {shares.shape}; there are {k} classes.", "Give one row a class.")
     unit = "%" if limit is None else "percentage points"
+    label = "% of the true class" if limit is None else unit
     at = np.arange(k) if drawn is None else np.asarray(drawn)
     totals = [np.asarray(c).sum(axis=1) for c in counts]
     who = [f"{plain(m, 40)}: " for m in models] if len(counts) > 1 else [""]
@@ -83,7 +84,7 @@ def confusion_map(
         "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "hovertext": told,
         "hovertemplate": "%{hovertext}<br>%{z:.1f} " + unit + "<extra></extra>",
         "colorbar": {
-            "title": {"text": "% of the true class" if limit is None else unit, "side": "bottom"}, "orientation": "h", "thickness": 12, "len": 0.8,
+            "title": {"text": label, "side": "bottom"}, "orientation": "h", "thickness": 12, "len": 0.8,
             "nticks": 6, "tickfont": {"size": 12}, **beneath(below - 58, height),
         },
     }  # fmt: skip
