@@ -161,7 +161,7 @@ def _draw_panel(
     for x, side, name in ((0.02, "left", "Left hemisphere"), (0.98, "right", "Right hemisphere")):
         figure.text(x, up(inches - 0.5), name, ha=side, va="center", fontsize=10.5, color=muted)
     if panel.plane is not None:
-        _draw_plane(figure, panel.plane, panel.label, (0.36, up(0.36), 0.28, 0.52 / total), ink)
+        _draw_plane(figure, panel.plane, panel.label, (0.22, up(0.36), 0.26, 0.52 / total), ink)
     elif panel.layers:
         _draw_layers(figure, panel, (vmin, vmax), (_BAR[0], up(_BAR[1]), _BAR[2], _BAR[3] / total), ink)
     else:

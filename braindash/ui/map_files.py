@@ -8,32 +8,106 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.ui import names, readers
-from braindash.ui.map_values import layer_arrays, limits, models_of, passing, short_title, title, unit, values_of
+from braindash.ui.map_values import (
+    accuracy,
+    layer_arrays,
+    limits,
+    models_of,
+    passing,
+    short_title,
+    title,
+    unit,
+    values_of,
+)
 from braindash.ui.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
     from braindash.ui.map_values import View, Which
+
+FORMATS = {  # of braindash.cortex.export
+    "gifti_L": "GIFTI, left hemisphere",
+    "gifti_R": "GIFTI, right hemisphere",
+    "cifti": "CIFTI, dense scalars",
+    "nifti": "NIfTI, voxels",
+    "csv": "CSV, a row a target",
+}
 
 
 def menus(view: View, maps: Sequence[Which], caveats: tuple[str, ...]) -> None:
-    """Draw one menu a map for its picture."""
+    """Draw one menu a map for its picture, and one for the numbers of all."""
     for which in maps:
         with st.popover(short_title(view, which), icon=":material/download:"):
             _pictures(view, which, caveats)
+    data_menu(view, maps)
+
+
+def data_menu(view: View, maps: Sequence[Which]) -> None:
+    """Draw the menu of all maps' numbers, as files that other programs read."""
+    from braindash.cortex.export import formats
+
+    cortex_map = readers.cortex_map(view.study, view.subject)
+    if cortex_map is None:
+        return
+    with st.popover("Data", icon=":material/database:"):
+        st.caption("The numbers of the maps above; no number where a target is not shown.")
+        for kind, ending in formats(cortex_map).items():
+            st.download_button(
+                FORMATS[kind],
+                data=functools.partial(data_file, view, tuple(maps), kind),
+                file_name=f"{_stem(view)}{ending}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                key=f"download_data_{kind}",
+            )
+
+
+def data_file(view: View, maps: tuple[Which, ...], kind: str) -> bytes:
+    """Return the numbers of the maps shown as one file."""
+    from braindash.cortex.export import map_file
+
+    cortex_map = readers.cortex_map(view.study, view.subject)
+    assert cortex_map is not None
+    named = {name: values for which in maps for name, values in _numbers(view, which).items()}
+    return map_file(kind, named, cortex_map, readers.study(view.study).targets(view.subject))
+
+
+def _numbers(view: View, which: Which) -> dict[str, np.ndarray]:
+    """Return what a map shows, by name; of two scales in one colour, both numbers."""
+    import numpy as np
+
+    at = "" if which.startswith("best") else f", layer {view.layer}"
+    found = {f"{title(view, which)}{at}, {unit(view, which)}": values_of(view, which)}
+    if which == "gain":
+        better = f"Better of the two models{at}, {names.MEASURES[view.measure]}"
+        found = {
+            f"{title(view, 'difference')}{at}, {unit(view, which)}": values_of(view, which),
+            better: accuracy(view),
+        }
+    keep = passing(view, which)
+    if keep is None or view.faint:
+        return found
+    return {name: np.where(keep, values, np.float32(np.nan)) for name, values in found.items()}
+
+
+def _stem(view: View) -> str:
+    """Return how the names of the files of a view begin."""
+    run_id = view.run_path.rsplit("/", 1)[-1]
+    stem = f"{run_id}-{view.subject}-layer{view.layer}-{view.measure}"
+    return stem if view.mask == "none" else f"{stem}-{view.mask}{view.level:g}"
 
 
 def _pictures(view: View, which: Which, caveats: tuple[str, ...]) -> None:
-    run_id = view.run_path.rsplit("/", 1)[-1]
-    stem = f"{run_id}-{view.subject}-layer{view.layer}-{view.measure}-{which}"
-    stem += "" if view.mask == "none" else f"-{view.mask}{view.level:g}"
     with st.container(horizontal=True, gap="small", width="content"):
         for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
             st.download_button(
                 kind.upper(),
                 data=functools.partial(figure_file, view, which, caveats, kind),
-                file_name=f"{stem}.{kind}",
+                file_name=f"{_stem(view)}-{which}.{kind}",
                 mime=mime,
                 icon=":material/download:",
                 type="tertiary",

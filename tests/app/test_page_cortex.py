@@ -55,7 +55,7 @@ def test_maps_share_a_scale_and_the_difference_is_centred(
     assert f"n = {len(roi):,} targets" in words(page)
     assert page.slider(key="layer").value == 3
     files = {d.label: d for d in page.get("download_button")}
-    assert len(page.get("download_button")) == 8, files
+    assert len(page.get("download_button")) == 12, files
     assert run_id in page.selectbox(key="_run").value
 
 
@@ -173,3 +173,38 @@ def test_an_area_filters_scatter_and_table(home: Home, open_page: OpenPage, tmp_
     assert page.dataframe[0].value.set_index("Region").loc["All", "n targets"] == len(roi)
     for wrong in ("1,2", "<img src=x>", "5,5;6,6;99999,1"):
         assert "All 59,412 targets" in words(open_page("cortex", area=wrong, maps="tuned"))
+
+
+def test_files_hold_what_the_maps_show(home: Home, open_page: OpenPage, tmp_path: Path) -> None:
+    import io
+
+    import nibabel as nib
+    import pandas as pd
+
+    from braindash.ui import map_files, map_values
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    run_id = fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    page = open_page("cortex", layer="4", mask="q_difference", maps="tuned,gain,best_tuned")
+    offered = {b.label for b in page.get("download_button")}
+    assert {"CSV, a row a target", "CIFTI, dense scalars", "GIFTI, left hemisphere"} <= offered
+    view = map_values.View(
+        str(home.runs / run_id), (0, 0), "surface", (), "sub-01", "brain_tuned", 4, "r_norm", True, False, True,
+        "q_difference", 0.05,
+    )  # fmt: skip
+    maps: tuple[map_values.Which, ...] = ("tuned", "gain", "best_tuned")
+    table = pd.read_csv(io.BytesIO(map_files.data_file(view, maps, "csv")))
+    passed = arrays_of(roi, 1) - arrays_of(roi, 0) > 0.04 / 0.6
+    expected = {
+        "Brain-tuned, layer 4, r / noise ceiling": arrays_of(roi, 1),
+        "Difference: Brain-tuned − pretrained, layer 4, change in r / noise ceiling": arrays_of(roi, 1)
+        - arrays_of(roi, 0),
+        "Better of the two models, layer 4, r / noise ceiling": arrays_of(roi, 1),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(table[name], np.where(passed, values, np.nan), atol=1e-6)
+    path = tmp_path / "maps.dscalar.nii"
+    path.write_bytes(map_files.data_file(view, maps, "cifti"))
+    np.testing.assert_allclose(nib.load(path).get_fdata()[0], np.where(passed, arrays_of(roi, 1), np.nan), atol=1e-6)
+    for which in maps:
+        assert map_files.figure_file(view, which, ("A caveat.",), "png").startswith(b"\x89PNG")
