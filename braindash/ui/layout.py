@@ -30,10 +30,12 @@ RSA = PageEntry("pages/results/rsa.py", "RSA", ":material/grid_on:", "rsa")
 STUDY = PageEntry("pages/results/study.py", "Study", ":material/menu_book:", "study")
 TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
+PRESENT = PageEntry("pages/share/present.py", "Present", ":material/slideshow:", "present")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
     "Results": (OVERVIEW, CORTEX, ENCODING, PROBES, RSA, STUDY),
     "Experiments": (TUNE, RUNS),
+    "Share": (PRESENT,),
 }
 
 

@@ -21,6 +21,7 @@ PAGES = {
     "study": "pages/results/study.py",
     "tune": "pages/experiments/tune.py",
     "runs": "pages/experiments/runs.py",
+    "present": "pages/share/present.py",
 }
 OpenPage = Callable[..., AppTest]
 
