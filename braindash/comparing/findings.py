@@ -219,7 +219,7 @@ def _control(*models: str) -> Callable[[Evidence], Judged]:
             return unknown("No such control has been run.", e.control_command(models[0].replace("_", "-")))
         parts = []
         for model, gap in gaps.items():
-            shows = f"less {words_of(model).title.lower()} {gap} {e.unit} at layer {e.last}"
+            shows = f"minus the {words_of(model).title.lower()} control {gap} {e.unit} at layer {e.last}"
             parts.append(judge_gain(gap, None, shows))
         return judge_all(parts)
 
@@ -386,22 +386,22 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "c_block_permuted", "A, B", "The gain is not that of tuning on block-permuted responses.",
-        "Brain-tuned less block-permuted lies above 0 in late-language regions.", "interval above 0.",
+        "Brain-tuned minus block-permuted lies above 0 in late-language regions.", "interval above 0.",
         _control("block_permuted"),
     ),
     Finding(
         "c_random_responses", "A, B", "The gain is not that of tuning on responses to something else, or on noise.",
-        "Brain-tuned less controls tuned on other stories' responses or on noise lies above 0.",
+        "Brain-tuned minus controls tuned on other stories' responses or on noise lies above 0.",
         "interval above 0 for each of them.", _control("story_permuted", "random_responses"),
     ),
     Finding(
         "c_stimulus_only", "A, B", "The gain is not that of hearing more of the stories.",
-        "Brain-tuned less a model pretrained further on their sound lies above 0.", "interval above 0.",
+        "Brain-tuned minus a model pretrained further on their sound lies above 0.", "interval above 0.",
         _control("stimulus_only"),
     ),
     Finding(
         "c_random_model", "A, B", "Tuning builds on what pretraining gave.",
-        "Brain-tuned less a model tuned from random weights lies above 0.", "interval above 0.",
+        "Brain-tuned minus a model tuned from random weights lies above 0.", "interval above 0.",
         _control("random_model"),
     ),
     Finding(

@@ -191,7 +191,7 @@ def judge_all(parts: Sequence[Judged]) -> Judged:
 
 
 def _versus(model: str, gap: Change) -> str:
-    return f"less {words_of(model).title.lower()} {gap}"
+    return f"minus the {words_of(model).title.lower()} control {gap}"
 
 
 def _number(value: Any) -> float:

@@ -36,7 +36,7 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(server: Server, visit: V
     fake_home.add_done(server.home)
     fake_home.add_broken(server.home)
     server.start()
-    for path in ("", "cortex", "encoding", "study", "tune", "runs"):
+    for path in ("", "cortex", "encoding", "probes", "rsa", "study", "tune", "runs"):
         for width, scheme in ((1440, "light"), (1440, "dark"), (420, "light")):
             page = visit(path, width=width, scheme=scheme)
             assert page.get_by_text("encountered an error").count() == 0
@@ -71,7 +71,7 @@ def test_a_choice_is_in_the_address_and_survives_a_reload(server: Server, visit:
 def test_user_text_is_never_run(server: Server, visit: Visit) -> None:
     ids = {kind: fake_home.add_done(server.home, name) for kind, name in fake_home.HOSTILE.items()}
     server.start()
-    for path in ("", "encoding", "runs"):
+    for path in ("", "cortex", "encoding", "probes", "rsa", "runs"):
         for kind in ("html", "markdown"):
             page = visit(f"{path}?run={ids[kind]}")
             assert page.title() != "owned"

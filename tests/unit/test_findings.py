@@ -78,7 +78,7 @@ def test_a_gain_needs_its_interval_and_that_of_every_control(
     assert said in judged.reason
     assert (judged.command == "make one") == ("no matched control" in judged.reason)
     if gap is not None:
-        assert "less block-permuted" in judged.shows
+        assert "minus the block-permuted control" in judged.shows
     both = Controls({"block_permuted": Change(*UP), "stimulus_only": Change(*OPEN)})
     assert judge_gain(Change(*UP), both, "").verdict == "cannot_tell"  # one control of two is not enough
 
