@@ -188,7 +188,7 @@ def _draw_bar(
         cax=figure.add_axes(box),  # type: ignore[arg-type]
         orientation="horizontal",
         extend=_beyond(panel, *limits),
-        ticks=MaxNLocator(5),
+        ticks=MaxNLocator(5 if figure.get_figwidth() > 8 else 3),  # on a narrow bar five numbers touch
     )
     scale.set_label(panel.label, fontsize=11, color=ink)
     scale.ax.tick_params(labelsize=10, colors=ink)
