@@ -82,6 +82,40 @@ class FeatureStore:
             As :func:`braindash.features.extract`, and when the disk is full.
         """
         wanted = model.check_layers(layers)
+        folder, parts, shape = self._place(model, study, story, subject, window)
+        found = {k: values for k in set(wanted) if (values := self._read(folder, k, shape)) is not None}
+        missing = sorted(set(wanted) - set(found))
+        if missing:
+            from braindash.features.windows import extract
+
+            times = np.asarray(study.row_times(story, subject), dtype=np.float64)
+            computed = extract(model, study.audio(story), times, study.tr, window, missing, progress=progress)
+            fresh = dict(zip(missing, computed, strict=True))
+            card = {**parts, "study": study.id, "story": story, "model_id": model.id, "shape": list(shape)}
+            self._write(folder, card, fresh)
+            found.update(fresh)
+        else:
+            with contextlib.suppress(OSError):  # a store that is read-only still serves
+                os.utime(folder / CARD)
+        return np.stack([found[k] for k in wanted])
+
+    def missing(
+        self,
+        model: SpeechModel,
+        study: Study,
+        story: str,
+        subject: str,
+        window: WindowConfig,
+        layers: Sequence[int] | None = None,
+    ) -> list[int]:
+        """Return which layers of a story `get` would have to compute; parameters as there."""
+        folder, _, shape = self._place(model, study, story, subject, window)
+        return [k for k in sorted(set(model.check_layers(layers))) if self._read(folder, k, shape) is None]
+
+    def _place(
+        self, model: SpeechModel, study: Study, story: str, subject: str, window: WindowConfig
+    ) -> tuple[Path, dict[str, Any], tuple[int, int]]:
+        """Return the folder of one story's features, what they are made from, and one layer's shape."""
         times = np.asarray(study.row_times(story, subject), dtype=np.float64)
         parts = {
             "code": CODE_VERSION,
@@ -92,22 +126,7 @@ class FeatureStore:
             "tr": float(study.tr),
         }
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        folder = self.root / key[:2] / key
-        shape = (len(times), model.width)
-        found = {k: values for k in set(wanted) if (values := self._read(folder, k, shape)) is not None}
-        missing = sorted(set(wanted) - set(found))
-        if missing:
-            from braindash.features.windows import extract
-
-            computed = extract(model, study.audio(story), times, study.tr, window, missing, progress=progress)
-            fresh = dict(zip(missing, computed, strict=True))
-            card = {**parts, "study": study.id, "story": story, "model_id": model.id, "shape": list(shape)}
-            self._write(folder, card, fresh)
-            found.update(fresh)
-        else:
-            with contextlib.suppress(OSError):  # a store that is read-only still serves
-                os.utime(folder / CARD)
-        return np.stack([found[k] for k in wanted])
+        return self.root / key[:2] / key, parts, (len(times), model.width)
 
     def prune(self, max_bytes: int) -> Pruned:
         """Remove the entries that were used longest ago until the rest fit in ``max_bytes``."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import cortex_canvas, names, readers
-from braindash.ui.text import escape, number
+from braindash.errors import BraindashError
+from braindash.ui import cortex_canvas, links, names, notices, readers
+from braindash.ui.text import count, escape, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from braindash.runs.time_courses import TimeCourse
     from braindash.ui.map_values import View
     from braindash.ui.readers import Results
 
@@ -34,14 +37,19 @@ def target_panel(view: View, results: Results) -> None:
                 cortex_canvas.forget(cortex_canvas.TARGET)
                 st.rerun()
         curves = _profile(view, results, target)
+        measure = view.measure
+        if curves.empty and measure != "r":  # its noise ceiling is unknown or too low to divide by
+            measure = "r"
+            curves = _profile(replace(view, measure=measure), results, target)
         if curves.empty:
             st.info("This target was left out: it has no value in this run.", icon=":material/info:")
             return
         st.text(_numbers(view, target))
         chart(
-            layer_curves(curves, y_label=names.MEASURES[view.measure], theme=theme(), columns=1),
+            layer_curves(curves, y_label=names.MEASURES[measure], theme=theme(), columns=1),
             key="target_profile",
         )
+        _time_course(view, target)
 
 
 def _profile(view: View, results: Results, target: int) -> pd.DataFrame:
@@ -86,3 +94,66 @@ def _of(view: View, model: str, layer: int, quantity: str, target: int) -> float
 
     values = readers.target_values(Run(Path(view.run_path)), model, layer, view.subject, quantity)
     return float(values[target]) if target < len(values) else float("nan")
+
+
+def _time_course(view: View, target: int) -> None:
+    """Offer the target's response over a test story, measured and as both models predict it."""
+    asked = (view.run_path, view.subject, view.model, view.layer, target)
+    if st.session_state.get("course_of") != asked:
+        if st.button(
+            "Show its time course",
+            icon=":material/timeline:",
+            key="show_course",
+            help="Fits both models to this target again: seconds with small models, a minute with large ones.",
+        ):
+            st.session_state["course_of"] = asked
+            st.rerun()
+        return
+    try:
+        with st.spinner("Fitting both models to this target …"):
+            courses = _courses(
+                view.run_path, view.as_of, view.study_as_of, view.model, view.layer, view.subject, target
+            )
+    except BraindashError as error:
+        notices.mistake(error)
+        return
+    from braindash.figures.courses import response_courses
+    from braindash.ui.results import chart, theme
+
+    by_story = {course.story: course for course in courses}
+    story = links.select("course_story", "Test story", list(by_story))
+    course = by_story[story]
+    chart(
+        response_courses(
+            course.times,
+            course.measured[:, 0],
+            {m: p[:, 0] for m, p in course.predicted.items()},
+            {m: float(r[0]) for m, r in course.r.items()},
+            story=story,
+            theme=theme(),
+        ),
+        key="target_course",
+    )
+    st.caption(
+        f"Layer {view.layer}. This story was not used to fit or to choose anything. r is that of this story alone; "
+        f"n = {count(len(course.times), 'row')} of the responses."
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _courses(
+    run_path: str,
+    as_of: tuple[int, int],
+    study_as_of: tuple[int, ...],
+    model: str,
+    layer: int,
+    subject: str,
+    target: int,
+    /,
+) -> list[TimeCourse]:
+    from pathlib import Path
+
+    from braindash.runs.run import Run
+    from braindash.runs.time_courses import time_courses
+
+    return time_courses(Run(Path(run_path)), ["pretrained", model], layer, subject, [target])

@@ -208,3 +208,43 @@ def test_files_hold_what_the_maps_show(home: Home, open_page: OpenPage, tmp_path
     np.testing.assert_allclose(nib.load(path).get_fdata()[0], np.where(passed, arrays_of(roi, 1), np.nan), atol=1e-6)
     for which in maps:
         assert map_files.figure_file(view, which, ("A caveat.",), "png").startswith(b"\x89PNG")
+
+
+def test_a_target_has_its_curve_and_its_time_course(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import braindash.runs.time_courses as courses
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    run_id = fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    page = open_page("cortex", layer="4", target="77", maps="tuned")
+    charts = len(page.get("plotly_chart"))
+    assert "Target 77, " in words(page)
+    checked(page.button(key="show_course").click().run())
+    said = words(page)
+    assert f"Run {run_id}" in said.replace("\\", "").replace("\u2060", "")
+    assert "has no tuned model" in said  # the folder was written without one
+    asked = []
+
+    def made(run: object, models: list[str], layer: int, subject: str, targets: list[int]) -> list[courses.TimeCourse]:
+        asked.append((models, layer, subject, targets))
+        rows = np.arange(12, dtype=float)
+        y = np.sin(rows)[:, None]
+        both = dict.fromkeys(models, y)
+        return [
+            courses.TimeCourse(s, 2 * rows, y, both, {m: np.array([0.25]) for m in models}) for s in ("s3", "<b>s4</b>")
+        ]
+
+    monkeypatch.setattr(courses, "time_courses", made)
+    page = open_page("cortex", layer="3", target="77", maps="tuned")
+    checked(page.button(key="show_course").click().run())
+    assert asked == [(["pretrained", "brain_tuned"], 3, "sub-01", [77])]
+    assert len(page.get("plotly_chart")) == charts + 1
+    assert "n = 12 rows" in words(page)
+    checked(page.selectbox(key="_course_story").set_value("<b>s4</b>").run())
+    assert len(asked) == 1  # kept
+    checked(page.slider(key="layer").set_value(2).run())
+    assert page.button(key="show_course")  # another layer is another fit: asked for anew
+    assert len(asked) == 1
+    for wrong in ("-1", "x", "99999999"):
+        assert "Click a map" in words(open_page("cortex", target=wrong, maps="tuned"))
