@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from braindash.errors import BraindashError
 from braindash.files import atomic_write, disk_errors
 from braindash.reports.deck import Deck, Slide
+from braindash.runs.record import DECKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,7 +202,7 @@ def deck_bytes(deck: Deck, kind: str, picture: Picture | None = None) -> bytes:
 
 
 def arrangement_path(home: Home, run_id: str) -> Path:
-    return home.path / "decks" / f"{run_id}.json"
+    return home.path / DECKS / f"{run_id}.json"
 
 
 def read_arrangement(home: Home, run_id: str) -> list[Arranged]:

@@ -85,7 +85,7 @@ def test_a_run_with_records_alone_has_its_answer_curves_and_controls(home: Home)
         f"methods{m}" for m in ("", "_2", "_3", "_4", "_5")
     }
     curves = deck.slides[1]
-    # planted: late language gains .025 a layer from layer 2 on, so .075 at layer 4, with an interval of ± .02; 180 targets, 9 excluded
+    # planted: .025 a layer from layer 2 on, so .075 at layer 4, ± .02; 180 targets of which 9 have no ceiling
     assert curves.title == "Late language rose by 0.075 of the noise ceiling at layer 4"
     assert "+0.075 (95 % interval +0.055 to +0.095; n = 171 targets)" in curves.statistics
     assert "Brain-tuned exceeds 1 of 1 control" in [s.title for s in deck.slides]
@@ -130,6 +130,26 @@ def test_maps_show_each_target_in_its_place(home: Home, tmp_path: Path) -> None:
     want = float(np.mean(late * 0.05 * 3 / 0.6))  # what the fake home adds at layer 4, divided by its ceiling
     assert f"mean +{want:.3f} change in r / noise ceiling, {len(roi):,} targets" in maps["map_difference"].statistics
     assert f"n = {len(roi):,} targets" in maps["map_tuned"].n
+
+
+def test_values_of_maps_stand_in_the_order_of_the_study(home: Home, tmp_path: Path) -> None:
+    from braindash.runs.presenting import _maps
+    from braindash.runs.results import write_results
+    from braindash.studies.library import open_study
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "study")
+    run = RunStore(home).get(fake_home.add_done(home, study="surface", n_targets=6, roi=roi[:6]))
+    models, subjects = ("pretrained", "brain_tuned"), ("sub-01", "sub-02")
+    whole = fake_home.arrays(subjects, models, len(roi), roi)
+    order = np.random.default_rng(3).permutation(whole.sizes["target"])
+    order = order[whole["target_index"].values[order] % 7 != 0]  # some were left out of the evaluation
+    write_results(run.path, {"encoding": whole.isel(target=order)}, run.records() or {})
+    maps = _maps(run, "brain_tuned", "r_norm", lambda: open_study("surface", home))
+    assert maps is not None
+    for model, layer in (("pretrained", 0), ("brain_tuned", 4)):
+        want = whole["r_norm"].sel(model=model, layer=layer).values[whole["subject"].values == maps.subject].copy()
+        want[::7] = np.nan
+        np.testing.assert_array_equal(maps.values(model, layer), want)
 
 
 @pytest.mark.parametrize("name", ["probing.json", "rsa.json", "hierarchy.json"])
@@ -395,6 +415,13 @@ def test_an_arrangement_orders_rewords_and_hides(home: Home) -> None:
     with pytest.raises(BraindashError, match="No slide"):
         arrange(deck, [Arranged(k, False) for k in keys])
     assert [a.key for a in complete(deck, [Arranged("curves"), Arranged("curves")])].count("curves") == 1
+
+
+def test_deleting_a_run_deletes_its_arrangement(home: Home) -> None:
+    run_id = fake_home.add_done(home)
+    write_arrangement(home, run_id, [Arranged("curves", title="Mine")])
+    RunStore(home).delete(run_id)
+    assert not arrangement_path(home, run_id).exists()
 
 
 @pytest.mark.parametrize(
