@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 N_MODELS = 2  # the pretrained and the run's own; finished controls come on top
 SOUND = 40.0  # seconds of audio whose features are timed
 FEW, MANY = 256, 768  # targets of the two regressions
+N_TASKS, PROBED = 12, 4000  # probe tasks that stories with words and phones allow; examples of one
+DECOMPOSITIONS = 8  # that the folds of a probe and the choice of its penalty come to, measured on the demo
 
 
 def evaluation_seconds(study: Study, model: SpeechModel, config: TuneConfig) -> float:
@@ -100,3 +102,32 @@ def _solve(study: Study, subject: str, n_inputs: int, factor: int, n_targets: in
     began = time.perf_counter()
     encode_subject({"pretrained": {0: (X, held)}}, Y, seen, table, one, subject=subject)
     return time.perf_counter() - began
+
+
+def analyses_seconds(study: Study, model: SpeechModel) -> float:
+    """Return about how long probes and RSA take after the encoding, in seconds: mostly the models' forward passes.
+
+    Roughly: which tasks the stories allow, and how many examples they give, is known only when they are probed.
+    """
+    from braindash.features.spans import CONTEXT, MARGIN, pool_spans
+    from braindash.runs.probing import MAX_MINUTES
+
+    n = round(CONTEXT * model.sample_rate)
+    sound = np.zeros(n, dtype=np.float32)
+    pool_spans(model, sound[: n // 4], np.array([[0.0, 1.0]]), [0])  # warm-up
+    began = time.perf_counter()
+    pool_spans(model, sound, np.array([[0.0, CONTEXT / 2]]))
+    window = (time.perf_counter() - began) / (CONTEXT - 2 * MARGIN)  # seconds a second of sound
+    heard = min(sum(s.duration for s in study.stories.values()), 60 * MAX_MINUTES)
+    tested = sum(study.story(s).duration for s in study.stories_of("test"))
+    passes = window * ((N_MODELS + 1) * heard + N_MODELS * tested)  # the untrained model is probed as well
+    fits = (N_MODELS + 1) * (model.n_layers + 1) * N_TASKS * _probe_seconds(model.width)
+    return passes + fits
+
+
+def _probe_seconds(width: int) -> float:
+    """Return how long one probe of one layer takes: a product and a few decompositions of its width, timed."""
+    X = np.random.default_rng(0).standard_normal((PROBED, width)).astype(np.float32)
+    began = time.perf_counter()
+    np.linalg.eigh((X.T @ X).astype(np.float64))
+    return DECOMPOSITIONS * (time.perf_counter() - began)

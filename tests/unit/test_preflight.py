@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -110,6 +111,16 @@ def test_the_evaluation_costs_about_what_is_said(folder: Path, monkeypatch: pyte
     # 3 blocks: 4 layers in both models; the upper half is tuned, so layers 0 and 1 are fitted once
     real = 2 * told + (2 * 4 - 2) * fit
     assert real / 5 < said < 5 * real  # the right order on a busy machine: nothing is counted twice or left out
+
+
+def test_probes_and_rsa_are_counted_once_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = SmallStudy(seconds=60.0, tr=2.0, n_tune=3, n_targets={"a": 20})  # with one validation and one test story
+    model = open_model(str(folder))
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))  # everything that is timed takes a second
+    said = evaluation_cost.analyses_seconds(study, model)
+    passes = (3 * 5 * 60 + 2 * 60) / 12  # three models are probed, two compared by RSA; a window reads 12 s
+    assert said == pytest.approx(passes + 3 * 4 * evaluation_cost.N_TASKS * evaluation_cost.DECOMPOSITIONS)
 
 
 def test_tuning_time_evaluation_and_checkpointing_have_their_lines() -> None:
