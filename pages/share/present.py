@@ -4,6 +4,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, present_view, readers
+from braindash.ui.methods import show_methods
 
 st.title("Present")
 rows = readers.run_rows()
@@ -25,3 +26,4 @@ with chosen:
     present_view.slides(shown)
 with preview:
     present_view.editor(shown)
+show_methods(shown.run)

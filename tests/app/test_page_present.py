@@ -40,7 +40,7 @@ def test_every_slide_is_offered_and_one_is_shown(home: Home, open_page: OpenPage
     assert page.text_input(key=f"deck_title_{run_id}_curves").value == (
         "Late language rose by 0.075 of the noise ceiling at layer 4"
     )
-    assert [b.label for b in page.get("download_button")] == ["HTML", "PowerPoint", "PDF"]
+    assert [b.label for b in page.get("download_button")] == ["HTML", "PowerPoint", "PDF", "BibTeX"]
     assert not arrangement_path(home, run_id).exists(), "looking changes nothing"
 
 
@@ -83,7 +83,7 @@ def test_without_a_chosen_slide_nothing_can_be_presented(home: Home, open_page: 
     page = open_page("present", run=run_id)
     assert "No slide is chosen" in words(page)
     assert page.button(key="present_deck").disabled
-    assert all(b.proto.disabled for b in page.get("download_button"))
+    assert all(b.proto.disabled for b in page.get("download_button") if b.label != "BibTeX")
 
 
 def test_a_home_that_cannot_be_written_keeps_changes_for_the_visit(
