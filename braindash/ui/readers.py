@@ -218,7 +218,7 @@ def target_values(run: Run, model: str, layer: int, subject: str, measure: str) 
     return _block(str(run.path), mark(run.path / RESULTS / WHOLE), subject, measure).at(model, layer)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
+@st.cache_resource(max_entries=24, show_spinner=False)
 def _block(path: str, as_of: tuple[int, int], subject: str, measure: str, /) -> TargetBlock:
     import numpy as np
 
@@ -234,14 +234,16 @@ def _block(path: str, as_of: tuple[int, int], subject: str, measure: str, /) -> 
             f"Run {name} has no {measure} of single targets.", f"Evaluate it again: braindash evaluate {name}"
         )
     block = data[measure]
-    if "layer" not in block.dims:  # of targets alone: the noise ceiling
-        block = block.expand_dims(model=data["model"].values, layer=data["layer"].values)
+    models, layers = data["model"].values, data["layer"].values
+    if "layer" not in block.dims:  # of targets alone, as the noise ceiling: one row serves all models and layers
+        block = block.expand_dims(model=1, layer=1)
     values = block.transpose("model", "layer", "target").values[..., mine]
     where = data["target_index"].values[mine].astype(int) if "target_index" in data.coords else np.arange(mine.size)
     out = np.full((*values.shape[:2], int(where.max()) + 1), np.nan, np.float32)
     out[..., where] = values
     out.setflags(write=False)
-    return TargetBlock(tuple(str(m) for m in data["model"].values), tuple(int(k) for k in data["layer"].values), out)
+    whole = np.broadcast_to(out, (len(models), len(layers), out.shape[2]))
+    return TargetBlock(tuple(str(m) for m in models), tuple(int(k) for k in layers), whole)
 
 
 # --- studies -------------------------------------------------------------------------------------

@@ -59,9 +59,9 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
 
     page = visit(f"cortex?run={run_id}&layer=1&mask=q&q=0.1&map_subject=sub-02&measure=r")
     page.get_by_text("are predicted above chance by the pretrained model, at q ≤ 0.1.").wait_for()
-    page.locator("[data-painted='3']").wait_for()
+    page.locator("[data-painted='4']").wait_for()
     maps = page.get_by_role("img", name=re.compile("Flattened cortex"))
-    assert maps.count() == 3
+    assert maps.count() == 4
     page.get_by_role("radio", name="q of the difference").click()
     page.wait_for_url("**mask=q_difference**")
     settle(page)
@@ -69,12 +69,13 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
     again.get_by_text("are predicted differently by the two models, at q ≤ 0.1.").first.wait_for()
     for name in ("q of the difference", "sub-02", "r"):
         chosen = again.get_by_role("radio", name=name, exact=True)
+        chosen.first.wait_for()
         checked = [c.get_attribute("aria-checked") for c in chosen.all()]
         assert "true" in checked, name
-    again.get_by_text("Layer 1, sub-02").wait_for()
+    again.get_by_text("Layer 1, sub-02, n = ").wait_for()
 
     # the cursor names the place on all maps at once; a click, or Enter, opens the target there
-    again.locator("[data-painted='3']").wait_for()
+    again.locator("[data-painted='4']").wait_for()
     first = again.get_by_role("img", name=re.compile("Flattened cortex")).first
     first.scroll_into_view_if_needed()
     box = first.bounding_box()
@@ -88,3 +89,39 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
     again.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.55 * box["height"])
     again.get_by_text(f"Target {target}, ").first.wait_for()
     again.wait_for_url(f"**target={target}**")
+
+    # an area is dragged on a map, or set corner by corner with the keys; the table below is of what lies in it
+    again.get_by_role("button", name="Select an area").click()
+    first.scroll_into_view_if_needed()
+    box = first.bounding_box()
+    assert box is not None
+    for i, (x, y) in enumerate([(0.3, 0.45), (0.44, 0.45), (0.44, 0.7), (0.3, 0.7)]):
+        again.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+        if i == 0:
+            again.mouse.down()
+    again.mouse.up()
+    again.wait_for_url("**area=**")
+    again.get_by_role("button", name="Clear the area").wait_for()
+    again.get_by_text(f"Target {target}, ").first.wait_for()  # the drag chose no other target
+    dragged = again.url
+    again.get_by_role("button", name="Clear the area").click()
+    again.get_by_text("on a map to see those in it").wait_for()
+    assert "area=" not in again.url
+    button = again.get_by_role("button", name="Select an area")
+    button.focus()
+    again.keyboard.press("Enter")
+    first.focus()
+    again.keyboard.press("Enter")
+    for key in ("ArrowRight", "ArrowDown"):
+        for _ in range(12):
+            again.keyboard.press(key)
+        again.keyboard.press("Enter")
+    again.get_by_role("button", name="Finish the area").click()
+    again.wait_for_url("**area=**")
+    assert again.url != dragged
+    again.get_by_role("button", name="Clear the area").wait_for()
+    settle(again)
+
+    # the model that was tuned is here, so the target's course is fitted and drawn
+    again.get_by_role("button", name="Show its time course").click()
+    again.get_by_text("This story was not used to fit").wait_for()
