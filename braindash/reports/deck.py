@@ -137,8 +137,9 @@ def lay_out(slide: Slide, deck: Deck, number: int) -> Layout:
             caption = Placed(Box(MARGIN + 0.3, end - 0.8, wide - 0.6, 0.8), said)
             end -= 0.95
         return Layout(top, caption, _stack(slide.points, MARGIN + 0.3, y, wide - 0.6, end - y), None, foot, mark)
-    title = Placed(Box(MARGIN, 0.3, wide, _TITLE_ROOM), _fitted(slide.title, _TITLES, wide, _TITLE_ROOM, True))
-    y = 0.3 + max(title.text.height / POINTS, 0.55) + 0.12
+    words = _fitted(slide.title, _TITLES, wide, _TITLE_ROOM, True)
+    title = Placed(Box(MARGIN, 0.3, wide, max(words.height / POINTS, 0.55)), words)
+    y = title.box.y + title.box.height + 0.12
     caption = None
     if slide.caption:
         said = _caption(slide.caption, wide)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 LEADING = 1.22  # from line to line, in sizes of the letters
+_BETWEEN = re.compile(r"\s+(?!%)")  # a line ends between words, not between a number and its percent sign
 _MEASURED = 100  # points at which letters are measured
 
 
@@ -36,7 +38,7 @@ def wrap(text: str, size: float, width: float, bold: bool = False) -> list[str]:
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
         line = ""
-        for word in paragraph.split():
+        for word in _BETWEEN.split(paragraph.strip()):
             longer = f"{line} {word}" if line else word
             if text_width(longer, size, bold) <= width:
                 line = longer

@@ -183,6 +183,7 @@ def test_letters_are_measured_and_lines_hold() -> None:
         lines = wrap(text, 18, 300)
         assert all(text_width(part, 18) <= 300 for part in lines)
         assert "".join("".join(lines).split()) == "".join(text.split())
+    assert wrap("about 95 % of it", 10, text_width("about 95", 10) + 1) == ["about", "95 % of", "it"]
     fitted = fit("word " * 500, (20, 10), 300, 100)
     assert fitted.cut
     assert fitted.size == 10
@@ -204,7 +205,7 @@ def test_nothing_on_a_slide_overlaps_or_leaves_it(title: str, caption: str) -> N
         assert one.box.x >= MARGIN - 0.01
         assert one.box.x + one.box.width <= WIDTH - MARGIN + 0.01
         assert one.box.y + one.box.height <= HEIGHT
-    edges = [placed.title.box.y + placed.title.text.height / POINTS, placed.picture.y]
+    edges = [placed.title.box.y + placed.title.box.height, placed.picture.y]
     edges += [placed.picture.y + placed.picture.height]
     edges += [placed.caption.box.y, placed.caption.box.y + placed.caption.box.height] if placed.caption else []
     edges += [placed.foot.box.y]
