@@ -132,3 +132,32 @@ def test_what_cannot_be_drawn_is_said(result: xr.DataArray, home: Home) -> None:
         flatmap(one, lambda s: None, home, subject="sub-01")
     with pytest.raises(BraindashError, match="depends on the subject"):
         flatmap(np.zeros(5), cortex, home)
+
+
+def test_layers_and_planes_have_legends_of_their_own(home: Home) -> None:
+    from braindash.cortex.colour import colour_values
+    from braindash.cortex.combined import gain_accuracy_codes, gain_accuracy_colours
+    from braindash.cortex.figure import Plane
+
+    rng = np.random.default_rng(3)
+    gain, accuracy = rng.normal(0, 0.05, 59_412), rng.uniform(0, 1, 59_412)
+    codes = gain_accuracy_codes(gain, accuracy, 0.1, 0, 1).astype(float)
+    plane = Panel(
+        codes, fs_lr_map(), "gain_accuracy", 0, 256, label="change in r", plane=Plane(0.1, 0, 1, "r of the better")
+    )
+    layers = Panel(
+        rng.choice([0, 3, 9], 59_412).astype(float), fs_lr_map(), "plasma", 0, 9, label="best", layers=(0, 3, 9)
+    )
+    figure = flatmap_panels([plane, layers], home, height=HEIGHT)
+    maps, legend, _, swatches = figure.axes
+    assert [legend.get_xlabel(), legend.get_ylabel()] == ["change in r", "r\nof the better"]
+    np.testing.assert_array_equal(legend.get_images()[0].get_array(), gain_accuracy_colours())
+    assert [t.get_text() for t in swatches.get_xticklabels()] == ["0", "3", "9"]
+    expected = colour_values(np.array([0.0, 3.0, 9.0]), "plasma", 0, 9)
+    np.testing.assert_array_equal(swatches.get_images()[0].get_array()[0], expected)
+    # every colour of the map is one of the legend's
+    shown = {tuple(c) for c in np.asarray(maps.get_images()[0].get_array()).reshape(-1, 4)[:, :3]}
+    known = {tuple(c) for c in gain_accuracy_colours().reshape(-1, 3)}
+    grey = {c for c in shown if c[0] == c[1] == c[2]}
+    assert len(shown & known) > 60
+    assert shown - grey <= known
