@@ -58,7 +58,8 @@ def test_from_the_first_page_to_the_result(server: Server, visit: Callable[..., 
     assert [r.name for r in rows] == ["the visitor's run"]
     assert f"run={rows[0].id}" in page.url
 
-    page.get_by_role("link", name="Results").wait_for(timeout=2 * SLOW)  # appears by itself when the run has ended
+    page.get_by_role("link", name="Results").wait_for(timeout=2 * SLOW)  # appears by itself when the run is encoded
+    RunStore(server.home).get(rows[0].id).wait(timeout=SLOW / 1000)  # probes and RSA follow
     assert RunStore(server.home).row(rows[0].id).state == "done"
     page.get_by_role("link", name="Results").click()
     page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
