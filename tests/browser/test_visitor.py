@@ -65,6 +65,6 @@ def test_from_the_first_page_to_the_result(server: Server, visit: Callable[..., 
     page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
     settle(page)
     assert page.get_by_text("At the last layer (3)").is_visible()
-    page.locator(".js-plotly-plot").wait_for()
+    page.locator(".js-plotly-plot").first.wait_for()
     page.get_by_role("link", name="Encoding").first.click()
     page.get_by_role("heading", name="Layers and regions").wait_for()
