@@ -3,25 +3,15 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import encoding_view, flatmaps, links, names, notices, readers
+from braindash.ui import chosen, encoding_view, flatmaps, notices
 
 st.title("Cortex")
-rows = readers.run_rows()
-evaluated = {row.id: row for row in rows if row.has_results}
-if not evaluated:
-    notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in rows))
-    st.stop()
-
-run_id = links.select("run", "Run", list(evaluated), names=lambda r: names.run(evaluated[r]), always=True)
-try:
-    results = readers.results(readers.store().get(run_id))
-except BraindashError as error:
-    notices.mistake(error)
-    st.stop()
+row = chosen.evaluated_run()
+results = chosen.results_of(row)
 
 notices.caveats(results.caveats)
 choice = encoding_view.choose(results, subjects=False)
 try:
-    flatmaps.section(evaluated[run_id], results, choice.model, choice.measure)
+    flatmaps.section(row, results, choice.model, choice.measure)
 except BraindashError as error:
     notices.mistake(error)

@@ -41,8 +41,13 @@ def test_clicks_choose_a_cell_and_a_pair_and_a_link_reopens_both(server: Server,
     again = visit(page.url.removeprefix(f"{server.url}/"), height=TALL)
     again.get_by_text(f"Brain-tuned: {value:.3f}").wait_for()
     again.get_by_text("Angular gyrus, mean of 2 subjects").first.wait_for()
-    chosen = [box.input_value() for box in again.get_by_role("combobox").all()]
-    assert {"s4, 12.0 to 18.0 s", "s5, 48.0 to 54.0 s"} <= set(chosen), chosen
+    again.wait_for_function(  # a box is drawn before its value is
+        """wanted => {
+            const chosen = [...document.querySelectorAll("[role=combobox]")].map((box) => box.value);
+            return wanted.every((label) => chosen.includes(label));
+        }""",
+        arg=["s4, 12.0 to 18.0 s", "s5, 48.0 to 54.0 s"],
+    )
 
 
 def test_three_hundred_conditions_answer_a_click(server: Server, visit: Visit) -> None:

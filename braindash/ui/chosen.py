@@ -1,0 +1,42 @@
+"""The run that a page is about, as the address names it or the reader chooses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from braindash.errors import BraindashError
+from braindash.ui import links, names, notices, readers
+
+if TYPE_CHECKING:
+    from braindash.runs.record import RunRow
+    from braindash.ui.readers import Results
+
+
+def evaluated_run(title: str = "") -> RunRow:
+    """Draw the choice among evaluated runs; where there is none, say how to get one and end the page.
+
+    Parameters
+    ----------
+    title : str
+        Of the page, above what is said where there is no run; "" where the page has drawn its own.
+    """
+    rows = readers.run_rows()
+    evaluated = {row.id: row for row in rows if row.has_results}
+    if not evaluated:
+        if title:
+            st.title(title)
+        notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in rows))
+        st.stop()
+    run_id = links.select("run", "Run", list(evaluated), names=lambda r: names.run(evaluated[r]), always=True)
+    return evaluated[run_id]
+
+
+def results_of(row: RunRow) -> Results:
+    """Return a run's results; where they cannot be read, say why and end the page."""
+    try:
+        return readers.results(readers.store().get(row.id))
+    except BraindashError as error:
+        notices.mistake(error)
+        st.stop()
