@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from braindash.ui.barrier import guarded
 from braindash.ui.layout import ICON, LOGO, OVERVIEW, SECTIONS, to_overview
 
 st.set_page_config(page_title="braindash", page_icon=ICON, layout="wide")
@@ -13,4 +14,4 @@ pages = {
 }
 # Streamlit serves the first page at / alone, under no name; a link to /overview works as well
 pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
-st.navigation(pages).run()
+guarded(st.navigation(pages).run)()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.ui import groups, names, readers
+from braindash.ui.barrier import guarded
 from braindash.ui.groups import GroupLine
 from braindash.ui.text import count, duration, shorten
 
@@ -127,7 +128,7 @@ def draw(which: str) -> None:
     """Draw the table; while a run is at work, draw it anew every few seconds."""
     live = any(r.state in names.LIVE_STATES for r in readers.run_rows())
     shown = (st.query_params.get("run"), st.query_params.get("group"))
-    st.fragment(_draw, run_every=REFRESH if live else None)(which, shown)
+    st.fragment(guarded(_draw), run_every=REFRESH if live else None)(which, shown)
 
 
 def _draw(which: str, before: tuple[str | None, str | None]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from braindash.config import Home
+from braindash.ui import barrier
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -50,8 +51,10 @@ def open_page(home: Home) -> OpenPage:
 
 
 def checked(page: AppTest) -> AppTest:
-    """Fail with the page's own exception, where it has one."""
+    """Fail with the page's own exception, where it has one; also where the last barrier has caught it."""
     assert not page.exception, page.exception[0].message
+    caught = [e.value for e in page.error if barrier.WHAT in e.value]
+    assert not caught, caught  # its traceback is in the captured log
     return page
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from braindash.config import Home
+from braindash.ui import barrier
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "app"))  # fake_home
@@ -134,3 +135,4 @@ def settle(page: object) -> None:
     """Wait until the script has ended, and fail where it raised."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()  # type: ignore[attr-defined]
     assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id("stException").first.inner_text()  # type: ignore[attr-defined]
+    assert page.get_by_text(barrier.WHAT).count() == 0  # type: ignore[attr-defined]
