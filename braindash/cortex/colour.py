@@ -3,7 +3,9 @@
 Scores use matplotlib's viridis. Differences use a map of our own from blue over
 near-white to brown: lightness in CIELAB is the same at equal distance from zero
 on both sides and falls evenly, and blue against brown survives red-green and
-blue-yellow colour-vision deficiencies.
+blue-yellow colour-vision deficiencies. A lab may choose others that pass the same
+checks (`SEQUENTIAL_MAPS`, `DIVERGING_MAPS`); `use_maps` says which stand for the
+two roles in this process.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from braindash.errors import BraindashError, closest
 SEQUENTIAL, DIVERGING = "sequential", "diverging"
 GAIN_ACCURACY = "gain_accuracy"  # of codes, see braindash.cortex.combined
 
-# CIELAB (L*, a*, b*) from the most negative value to the most positive one
-_DIVERGING_LAB = np.array(
-    [
+# CIELAB (L*, a*, b*) from the most negative value to the most positive one: (n, 3)
+_DIVERGING_LAB: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "blue_brown": (
         (25.0, 10.0, -36.0),
         (50.0, -4.0, -40.0),
         (74.0, -10.0, -24.0),
@@ -28,27 +30,96 @@ _DIVERGING_LAB = np.array(
         (74.0, 18.0, 34.0),
         (50.0, 34.0, 44.0),
         (25.0, 28.0, 30.0),
-    ]
-)
+    ),
+    "purple_olive": (
+        (25.0, 38.0, -38.0),
+        (50.0, 40.0, -40.0),
+        (74.0, 28.0, -24.0),
+        (96.0, 0.0, 0.0),
+        (74.0, -16.0, 44.0),
+        (50.0, -18.0, 46.0),
+        (25.0, -12.0, 28.0),
+    ),
+    "teal_rust": (
+        (25.0, -8.0, -22.0),
+        (50.0, -18.0, -28.0),
+        (74.0, -20.0, -18.0),
+        (96.0, 0.0, 0.0),
+        (74.0, 28.0, 38.0),
+        (50.0, 46.0, 48.0),
+        (25.0, 34.0, 32.0),
+    ),
+}
+# what a lab may choose from, in words; tests/unit/test_cortex_colour.py checks every one for even lightness
+# and for eyes without one kind of cone
+SEQUENTIAL_MAPS = {
+    "viridis": "Viridis: dark purple to yellow",
+    "cividis": "Cividis: dark blue to yellow",
+    "magma": "Magma: black over purple to cream",
+    "inferno": "Inferno: black over red to pale yellow",
+    "plasma": "Plasma: dark blue over pink to yellow",
+}
+DIVERGING_MAPS = {
+    "blue_brown": "Blue to brown",
+    "purple_olive": "Purple to olive",
+    "teal_rust": "Teal to rust",
+}
+# which map stands for a role in this process
+_IN_USE = {SEQUENTIAL: "viridis", DIVERGING: "blue_brown"}
 
 
-@lru_cache(maxsize=32)
+def use_maps(sequential: str = "viridis", diverging: str = "blue_brown") -> bool:
+    """Let "sequential" and "diverging" mean these maps from now on; return whether that is a change.
+
+    Raises
+    ------
+    BraindashError
+        For a map that is not in `SEQUENTIAL_MAPS` or `DIVERGING_MAPS`.
+    """
+    check_map(SEQUENTIAL, sequential)
+    check_map(DIVERGING, diverging)
+    chosen = {SEQUENTIAL: sequential, DIVERGING: diverging}
+    if chosen == _IN_USE:
+        return False
+    _IN_USE.update(chosen)
+    return True
+
+
+def check_map(role: str, name: str) -> None:
+    """Raise BraindashError for a map that may not stand for "sequential" or "diverging"."""
+    known = DIVERGING_MAPS if role == DIVERGING else SEQUENTIAL_MAPS
+    if name not in known:
+        raise BraindashError(f"{name!r} is not among the {role} colour maps.", closest(name, known))
+
+
+def map_in_use(role: str) -> str:
+    """Return the name of the map that stands for "sequential" or "diverging"; any other name is its own."""
+    return _IN_USE.get(role, role)
+
+
 def colormap(name: str = SEQUENTIAL) -> np.ndarray:
     """Return a colour map as a table: (256, 3) uint8, read-only.
 
     Parameters
     ----------
-    name : "sequential" | "diverging" | "gain_accuracy" | a matplotlib colour map
-        Row k of "gain_accuracy" is the colour of code k of :func:`~braindash.cortex.combined.gain_accuracy_codes`.
+    name : "sequential" | "diverging" | "gain_accuracy" | one of DIVERGING_MAPS | a matplotlib colour map
+        The first two are roles (`use_maps`). Row k of "gain_accuracy" is the colour of code k of
+        :func:`~braindash.cortex.combined.gain_accuracy_codes`.
 
     Raises
     ------
     BraindashError
         If there is no such map.
     """
-    if name == DIVERGING:
-        t = np.linspace(0, len(_DIVERGING_LAB) - 1, 256)
-        lab = np.column_stack([np.interp(t, np.arange(len(_DIVERGING_LAB)), c) for c in _DIVERGING_LAB.T])
+    return _table(map_in_use(name))
+
+
+@lru_cache(maxsize=32)
+def _table(name: str) -> np.ndarray:
+    if name in _DIVERGING_LAB:
+        anchors = np.array(_DIVERGING_LAB[name])
+        t = np.linspace(0, len(anchors) - 1, 256)
+        lab = np.column_stack([np.interp(t, np.arange(len(anchors)), c) for c in anchors.T])
         table = np.round(lab_to_srgb(lab) * 255).astype(np.uint8)
     elif name == GAIN_ACCURACY:
         from braindash.cortex.combined import gain_accuracy_colours
@@ -57,12 +128,10 @@ def colormap(name: str = SEQUENTIAL) -> np.ndarray:
     else:
         from matplotlib import colormaps
 
-        known = "viridis" if name == SEQUENTIAL else name
-        if known not in colormaps:
-            raise BraindashError(
-                f"There is no colour map {name!r}.", closest(name, [SEQUENTIAL, DIVERGING, *colormaps])
-            )
-        table = np.round(colormaps[known](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
+        if name not in colormaps:
+            known = [SEQUENTIAL, DIVERGING, *DIVERGING_MAPS, *colormaps]
+            raise BraindashError(f"There is no colour map {name!r}.", closest(name, known))
+        table = np.round(colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
     table.setflags(write=False)
     return table
 

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from braindash.cortex.colour import (
+    DIVERGING_MAPS,
+    SEQUENTIAL_MAPS,
     colormap,
     colour_values,
     lab_to_srgb,
+    map_in_use,
     matplotlib_map,
     plotly_scale,
     shared_limits,
     symmetric_limit,
+    use_maps,
 )
 from braindash.errors import BraindashError
 
@@ -40,8 +44,9 @@ def test_lab_conversion_agrees_with_scikit_image() -> None:
     np.testing.assert_allclose(lab_to_srgb(color.rgb2lab(rgb[None])[0]), rgb, atol=2e-3)
 
 
-def test_diverging_lightness_is_even_and_the_same_on_both_sides() -> None:
-    light = lab(colormap("diverging"))[:, 0]
+@pytest.mark.parametrize("name", DIVERGING_MAPS)
+def test_diverging_lightness_is_even_and_the_same_on_both_sides(name: str) -> None:
+    light = lab(colormap(name))[:, 0]
     assert np.abs(light - light[::-1]).max() < 3
     assert (np.diff(light[:127]) > 0).all()
     assert (np.diff(light[129:]) < 0).all()
@@ -50,16 +55,42 @@ def test_diverging_lightness_is_even_and_the_same_on_both_sides() -> None:
     assert steps[(steps > 0)].max() < 1.2
 
 
+@pytest.mark.parametrize("name", DIVERGING_MAPS)
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_both_sides_stay_apart_for_colour_blind_eyes(deficiency: str) -> None:
-    seen = lab(seen_with(colormap("diverging"), deficiency))
+def test_both_sides_stay_apart_for_colour_blind_eyes(deficiency: str, name: str) -> None:
+    seen = lab(seen_with(colormap(name), deficiency))
     for distance in (60, 90, 120):
         assert np.linalg.norm(seen[128 - distance] - seen[127 + distance]) > 25
 
 
-def test_sequential_lightness_rises() -> None:
-    assert (np.diff(lab(colormap("sequential"))[:, 0]) > -0.2).all()
-    assert lab(colormap("sequential"))[-1, 0] - lab(colormap("sequential"))[0, 0] > 70
+@pytest.mark.parametrize("name", SEQUENTIAL_MAPS)
+def test_sequential_lightness_rises_also_for_colour_blind_eyes(name: str) -> None:
+    table = colormap(name)
+    for seen in (table, *(seen_with(table, d) for d in DEFICIENCIES)):
+        light = lab(seen)[:, 0]
+        assert (np.diff(light) > -0.5).all()
+        assert light[-1] - light[0] > 60
+        steps = np.linalg.norm(np.diff(lab(seen)[::8], axis=0), axis=1)
+        assert steps.min() > 1  # no stretch of values looks alike
+
+
+def test_a_lab_chooses_what_stands_for_a_role_among_the_checked_maps() -> None:
+    usual = colormap("sequential")
+    try:
+        assert use_maps("cividis", "teal_rust")
+        assert not use_maps("cividis", "teal_rust"), "nothing has changed"
+        np.testing.assert_array_equal(colormap("sequential"), colormap("cividis"))
+        assert plotly_scale("diverging") == plotly_scale("teal_rust")
+        assert map_in_use("diverging") == "teal_rust"
+        assert map_in_use("gain_accuracy") == "gain_accuracy"
+        with pytest.raises(BraindashError, match=r"'jet' is not among the sequential"):
+            use_maps("jet")
+        with pytest.raises(BraindashError, match=r"'viridis' is not among the diverging"):
+            use_maps(diverging="viridis")
+        assert map_in_use("sequential") == "cividis", "a refused choice changes nothing"
+    finally:
+        use_maps()
+    np.testing.assert_array_equal(colormap("sequential"), usual)
 
 
 def test_values_beyond_the_limits_get_the_end_colours() -> None:
