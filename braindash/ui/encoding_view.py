@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import controls_view, links, names, tables
-from braindash.ui.results import chart, groups_note, theme
+from braindash.ui.charts import chart, theme
+from braindash.ui.results import groups_note
 from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
@@ -91,7 +92,13 @@ def table(results: Results, choice: Choice) -> None:
         vmax=None if view == "change" else high,
         theme=theme(),
     )
-    chart(figure, key="layer_region")
+    chart(
+        figure,
+        key="layer_region",
+        title=f"{titles[view]}: {unit}, layer by region",
+        n=f"{names.subject(choice.subject)}, {count(len(regions), 'region')}",
+        statistics="Means over a region's targets, on test stories.",
+    )
     hidden = len(results.regions) - len(regions) - (0 if set(parcels) & set(regions) else len(parcels))
     without = f" {count(hidden, 'region')} without a value, for want of a noise ceiling, not shown." if hidden else ""
     same = " 0: the same states in both models; nothing up to this layer was tuned." if view == "change" else ""
@@ -137,7 +144,13 @@ def curves(results: Results, choice: Choice) -> None:
     unit = names.MEASURES[choice.measure]
     titles = [results.title(roi) for roi in chosen]
     rows = tables.titled(rows, results)
-    chart(layer_curves(rows, y_label=unit, regions=titles, theme=theme()), key="encoding_curves")
+    chart(
+        layer_curves(rows, y_label=unit, regions=titles, theme=theme()),
+        key="encoding_curves",
+        title=f"{unit} over layers",
+        n=f"{names.subject(choice.subject)}; n targets: {tables.counts(rows)}",
+        statistics="Means over a region's targets, 95 % intervals over test stories and targets.",
+    )
     st.caption(
         f"{escape(names.subject(choice.subject))}. Lines\\: mean over the n targets of a region, on test stories. "
         "Whiskers or bands\\: 95 % intervals over test stories and targets."

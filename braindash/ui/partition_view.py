@@ -8,7 +8,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, readers
-from braindash.ui.results import chart, theme
+from braindash.ui.charts import chart, theme
 from braindash.ui.text import escape
 
 if TYPE_CHECKING:
@@ -74,7 +74,13 @@ def _draw(document: dict[str, Any], results: Results, subject: str) -> None:
     if explained.empty:
         st.info("The partition has no rows for this choice.", icon=":material/info:")
         return
-    chart(part_bars(explained, x_label="Share of the responses' variance (R²)", theme=theme()), key="partition_bars")
+    chart(
+        part_bars(explained, x_label="Share of the responses' variance (R²)", theme=theme()),
+        key="partition_bars",
+        title="What each feature space explains by itself",
+        n=told,
+        statistics="95 % intervals over test stories and targets.",
+    )
     st.caption(
         escape(
             f"{told} Explained by one feature space alone, or shared by two and more. Lines: 95 % intervals over test "
@@ -84,7 +90,13 @@ def _draw(document: dict[str, Any], results: Results, subject: str) -> None:
     removed = frame(document, who, models, [REMOVED + s for s in document["removed"]], results)
     if not removed.empty:
         st.markdown("**How far r falls when simple features are removed from the layer**")
-        chart(part_bars(removed, x_label="Change in r", theme=theme()), key="partition_removed")
+        chart(
+            part_bars(removed, x_label="Change in r", theme=theme()),
+            key="partition_removed",
+            title="How far r falls when simple features are removed from the layer",
+            n=told,
+            statistics="95 % intervals over test stories and targets.",
+        )
         st.caption(escape(f"{told} The further below 0, the more the layer's prediction owed to these features."))
     for left in document["left_out"]:
         st.text(f"Left out: {space_title(str(left['space'])).lower()}, because {left['why']}.")

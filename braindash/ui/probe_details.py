@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, probes_readers, probes_tables
-from braindash.ui.results import chart, theme
+from braindash.ui.charts import chart, theme
 from braindash.ui.text import escape, interval, number, shorten
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _confusions(run: Run, task: ProbeTask, choice: Choice) -> None:
         figure = confusion_map(
             probes_tables.shares(before)[shown], labels, title=title, counts=[before], drawn=drawn, theme=theme()
         )
-        chart(figure, key="confusion_pretrained")
+        chart(figure, key="confusion_pretrained", title=f"{task.title}, layer {choice.layer}: {title}")
     if after is None or after.shape != before.shape or choice.model is None:
         return
     other = names.model(choice.model)
@@ -119,7 +119,7 @@ def _confusions(run: Run, task: ProbeTask, choice: Choice) -> None:
         figure = confusion_map(
             probes_tables.shares(after)[shown], labels, title=other, counts=[after], drawn=drawn, theme=theme()
         )
-        chart(figure, key="confusion_compared")
+        chart(figure, key="confusion_compared", title=f"{task.title}, layer {choice.layer}: {other}")
     difference = (probes_tables.shares(after) - probes_tables.shares(before))[shown]
     finite = np.abs(difference[np.isfinite(difference)])
     left, right = st.columns(2)
@@ -134,7 +134,8 @@ def _confusions(run: Run, task: ProbeTask, choice: Choice) -> None:
             limit=max(float(finite.max()), 1.0) if finite.size else 1.0,
             theme=theme(),
         )
-        chart(figure, key="confusion_difference")
+        change = f"{task.title}, layer {choice.layer}: {other} − pretrained"
+        chart(figure, key="confusion_difference", title=change)
     with right:
         st.markdown("**Largest changes**")
         said = probes_tables.largest_changes(before, after, classes)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import controls_view, links, names, probes_tables
-from braindash.ui.results import PLOT_CONFIG, chart, theme
+from braindash.ui.charts import chart, theme
 from braindash.ui.text import count, duration, escape, shorten, true_minus
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def curves(probing: Probing, choice: Choice) -> None:
     baseline = any(
         np.isfinite(t.baseline) and np.isfinite(t.chance) and abs(t.baseline - t.chance) > 1e-9 for t in probing.tasks
     )
-    chart(probe_legend(models, baseline=baseline, theme=theme()), key="probe_legend")
+    chart(probe_legend(models, baseline=baseline, theme=theme()), key="probe_legend", keep=False)
     st.session_state[TASKS_KEY] = [t.name for t in probing.tasks]
     for begin in range(0, len(probing.tasks), COLUMNS):
         row = probing.tasks[begin : begin + COLUMNS]
@@ -169,7 +169,15 @@ def _panel(probing: Probing, task: ProbeTask, models: Sequence[str], choice: Cho
     except BraindashError as error:
         st.text(error.what)
         return
-    _answering(figure, f"probe_curve_{place}", _chosen_point, (f"probe_curve_{place}", place))
+    _answering(
+        figure,
+        f"probe_curve_{place}",
+        _chosen_point,
+        (f"probe_curve_{place}", place),
+        title=f"Probe of {task.title}, layer by layer",
+        n=f"n = {count(task.n, 'example')}" if task.n else "",
+        statistics="95 % intervals over held-out units; dotted: the same probe taught with shuffled labels.",
+    )
 
 
 def panel_note(task: ProbeTask) -> str:
@@ -184,17 +192,9 @@ def _y_label(task: ProbeTask) -> str:
     return f"{task.metric}, {count(len(task.classes), 'class', 'classes')}" if named else task.metric
 
 
-def _answering(figure: go.Figure, key: str, then: Any, with_: tuple[Any, ...]) -> None:
+def _answering(figure: go.Figure, key: str, then: Any, with_: tuple[Any, ...], **said: Any) -> None:
     """Draw a figure whose points can be clicked."""
-    st.plotly_chart(
-        figure,
-        key=key,
-        theme=None,
-        config=PLOT_CONFIG,
-        alt=figure.layout.meta["alt"],
-        on_select=lambda: then(*with_),
-        selection_mode="points",
-    )
+    chart(figure, key, clicked=lambda: then(*with_), **said)
 
 
 def _points(key: str) -> list[dict[str, Any]]:
@@ -259,7 +259,8 @@ def changes(probing: Probing, choice: Choice) -> None:
         theme=theme(),
     )
     st.session_state["_probe_layers"] = list(probing.layers)
-    _answering(figure, "probe_changes", _chosen_cell, ("probe_changes",))
+    title = f"What each layer tells: {names.model(choice.model)} − pretrained"
+    _answering(figure, "probe_changes", _chosen_cell, ("probe_changes",), title=title)
     tested = (
         f"Star\\: q < {probes_tables.LEVEL:g}, corrected over tasks and layers (Benjamini–Hochberg)."
         if measure == "score"

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from braindash.ui import controls_view, links, names, readers, tables
+from braindash.ui.charts import chart, offer_text, theme
 from braindash.ui.text import count, escape, interval, moment, number, shorten, true_minus
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from braindash.runs.record import RunRow
     from braindash.ui.readers import Results
 
-PLOT_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 GROUPS_NOTE = "Regions are groups of parcels of the HCP-MMP1 parcellation; some share parcels."
 
 
 def groups_note(regions: Sequence[str]) -> str:
     """Say what the named groups are, where some are shown."""
     return GROUPS_NOTE if any(roi in names.MAIN_REGIONS for roi in regions) else ""
-
-
-def theme() -> Literal["light", "dark"]:
-    """Return the theme in which the reader's page is drawn."""
-    return "dark" if st.context.theme.type == "dark" else "light"
-
-
-def chart(figure: go.Figure, key: str) -> None:
-    """Draw a figure of `braindash.figures` with its description for those who cannot see it."""
-    alt = (figure.layout.meta or {}).get("alt") if isinstance(figure.layout.meta, dict) else None
-    st.plotly_chart(figure, key=key, theme=None, config=PLOT_CONFIG, alt=alt)
 
 
 def answer(row: RunRow, results: Results) -> None:
@@ -50,8 +37,10 @@ def answer(row: RunRow, results: Results) -> None:
             if facts.simulated:
                 st.badge("Simulated subjects", color="orange", icon=":material/science:")
         st.title(escape(summary.get("question") or "What did brain-tuning change?"))
-        for sentence in summary.get("answer") or ["The evaluation wrote no summary."]:
-            st.markdown(f"##### {escape(true_minus(sentence))}")
+        said = [true_minus(sentence) for sentence in summary.get("answer") or ()]
+        for sentence in said or ["The evaluation wrote no summary."]:
+            st.markdown(f"##### {escape(sentence)}")
+    offer_text("answer", summary.get("question") or "What did brain-tuning change?", said)
 
 
 def headline(results: Results) -> None:
@@ -147,7 +136,14 @@ def curves_section(results: Results) -> None:
         st.info("This run has no rows for this choice.", icon=":material/info:")
         return
     titles = [results.title(roi) for roi in regions]
-    chart(draw(tables.titled(rows, results), y_label=label, regions=titles, theme=theme()), key="layer_curves")
+    rows = tables.titled(rows, results)
+    chart(
+        draw(rows, y_label=label, regions=titles, theme=theme()),
+        key="layer_curves",
+        title=f"{label} by layer and region",
+        n=f"{names.subject(subject)}; n targets: {tables.counts(rows)}",
+        statistics="Means over a region's targets, 95 % intervals over test stories and targets.",
+    )
     marks = (
         "Filled marks: the interval excludes zero. "
         if view == "change"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.ui import names, rsa_data, rsa_words
+from braindash.ui.charts import chart, theme
 from braindash.ui.partition_view import space_title as known_space
-from braindash.ui.results import chart, theme
 from braindash.ui.rsa_view import MANY_ROWS
 from braindash.ui.text import escape
 
@@ -31,7 +31,7 @@ def plane(rsa: Rsa, choice: Choice) -> None:
     if points.empty:
         return
     st.subheader("Layers and regions in one plane")
-    chart(_plane(rsa, choice.model, choice.subject, theme()), key="rsa_mds")
+    chart(_plane(rsa, choice.model, choice.subject, theme()), key="rsa_mds", title="Layers and regions in one plane")
     stress = rsa.document.get("mds_stress")
     known = float(stress) if isinstance(stress, (int, float)) else None
     twice = points.loc[points["what"] == "region", "name"].duplicated().any()
@@ -138,11 +138,15 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
     if shared and curves:
         with first[1]:
             st.markdown("**Each layer against itself before tuning**")
-            chart(_moved(rsa, tuple(curves), theme()), key="rsa_moved")
+            chart(
+                _moved(rsa, tuple(curves), theme()),
+                key="rsa_moved",
+                title="CKA of each layer with itself before tuning",
+            )
     for one, other, title, place, key in (within,) if alone else pairs:
         with place:
             st.markdown(f"**{escape(title)}**")
-            chart(_cka_map(rsa, one, other, theme()), key=f"rsa_cka_{key}")
+            chart(_cka_map(rsa, one, other, theme()), key=f"rsa_cka_{key}", title=f"CKA of layers: {title}")
     st.caption(
         "Debiased linear CKA over the same conditions\\: 1 is the same geometry up to rotation and scale, 0 an "
         "unrelated one. No brain takes part in it. States are taken as they are, so that a few units with large values "
@@ -217,7 +221,8 @@ def shared_of(*tables: pd.DataFrame) -> tuple[float, float]:
 def _draw_spaces(rsa: Rsa, of: tuple[str, str], models: tuple[str, ...], key: str) -> None:
     figure = _space_map(rsa, of, models, theme())
     with st.container(height=720, border=False) if of[0] == "" and len(rsa.regions) > MANY_ROWS else st.container():
-        chart(figure, key=key)
+        whose = names.model(of[0]) if of[0] else "brain regions"
+        chart(figure, key=key, title=f"Similarity to feature spaces: {whose}")
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=rsa_data.SAME)

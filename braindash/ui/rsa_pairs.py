@@ -10,7 +10,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers, rsa_data, rsa_view
-from braindash.ui.results import PLOT_CONFIG, theme
+from braindash.ui.charts import chart, theme
 from braindash.ui.text import count, escape, number
 
 if TYPE_CHECKING:
@@ -211,15 +211,9 @@ def _telling(panels: list[Panel], n: int) -> tuple[int, int]:
 
 def _draw(rdms: Rdms, panel: Panel, pair: tuple[int, int], key: str) -> None:
     figure = _figure(rdms, panel, pair, theme())
-    st.plotly_chart(
-        figure,
-        key=key,
-        theme=None,
-        config={**PLOT_CONFIG, "displayModeBar": False},
-        alt=figure.layout.meta["alt"],
-        on_select=functools.partial(_take_pair, key, len(rdms.labels)),
-        selection_mode="points",
-    )
+    take = functools.partial(_take_pair, key, len(rdms.labels))
+    n = f"n = {count(len(rdms.labels), 'condition')}"
+    chart(figure, key, title=f"RDM: {panel.title}", n=n, bar=False, clicked=take)
 
 
 @st.cache_resource(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.ui import controls_view, links, names, rsa_data, rsa_words
-from braindash.ui.results import PLOT_CONFIG, chart, groups_note, theme
+from braindash.ui.charts import chart, theme
+from braindash.ui.results import groups_note
 from braindash.ui.rsa_data import Choice, Rsa
 from braindash.ui.text import count, escape, true_minus
 
@@ -102,7 +103,7 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
                 st.info("This analysis has no rows for this choice.", icon=":material/info:")
                 continue
             with st.container(height=720, border=False) if many else st.container():
-                _clickable(figure, f"rsa_{which}", rsa)
+                _clickable(figure, f"rsa_{which}", rsa, f"Layers and regions alike, {titles[which]}")
     with second[0]:
         st.caption(escape(_map_note(rsa, choice)))
     _numbers(rsa, choice)
@@ -178,15 +179,13 @@ def limits(rsa: Rsa, choice: Choice) -> tuple[float, float]:
     return shared_limits(*both, percentile=100)
 
 
-def _clickable(figure: go.Figure, key: str, rsa: Rsa) -> None:
-    st.plotly_chart(
+def _clickable(figure: go.Figure, key: str, rsa: Rsa, title: str) -> None:
+    chart(
         figure,
-        key=key,
-        theme=None,
-        config={**PLOT_CONFIG, "displayModeBar": False},
-        alt=figure.layout.meta["alt"],
-        on_select=functools.partial(_take_click, key, tuple(rsa.layers), tuple(rsa.regions)),
-        selection_mode="points",
+        key,
+        title=title,
+        bar=False,
+        clicked=functools.partial(_take_click, key, tuple(rsa.layers), tuple(rsa.regions)),
     )
 
 
@@ -253,7 +252,12 @@ def curves(rsa: Rsa, choice: Choice) -> None:
     st.markdown("**This region over the layers**")
     label = "Similarity" if choice.measure == "similarity" else "Similarity beyond the sound"
     ceiling = rsa_data.ceilings(rsa).get(choice.roi) if choice.measure == "similarity" else None
-    chart(similarity_curves(rows, y_label=label, ceiling=ceiling, theme=theme()), key="rsa_curves")
+    chart(
+        similarity_curves(rows, y_label=label, ceiling=ceiling, theme=theme()),
+        key="rsa_curves",
+        title=f"{rsa.title(choice.roi)}: {label.lower()} over layers",
+        n=rsa_words.whose(rsa, choice.subject),
+    )
     who = rsa_words.whose(rsa, choice.subject)
     whiskers = (
         " Whiskers or bands: 95 % intervals over conditions, drawn anew in blocks." if rows["low"].notna().any() else ""

@@ -22,7 +22,7 @@ def section(view: View) -> None:
     import numpy as np
 
     from braindash.figures import scatter
-    from braindash.ui.results import chart, theme
+    from braindash.ui.charts import chart, theme
 
     pretrained, tuned = values_of(view, "pretrained"), values_of(view, "tuned")
     chosen = _chosen(view, len(pretrained))
@@ -45,6 +45,8 @@ def section(view: View) -> None:
         chart(
             scatter(pretrained, tuned, label=unit, tuned_model=view.model, chosen=chosen, theme=theme()),
             key="target_scatter",
+            title=f"Target by target: tuned against pretrained, layer {view.layer}",
+            n=f"{view.subject}, n = {count(n, 'target')}",
         )
     with right:
         _table(view, pretrained, tuned, chosen)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import checks, notices, readers
-from braindash.ui.results import chart, theme
+from braindash.ui.charts import chart, theme
 from braindash.ui.text import count, duration, escape, moment, true_minus
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _timing(found: checks.Checked) -> None:
         else:
             st.text(text)
     if found.scans:
-        chart(lag_curves(found.scans, theme=theme()), key="lag_curves")
+        chart(lag_curves(found.scans, theme=theme()), key="lag_curves", title="Are words and responses aligned?")
         st.caption(
             "The word rate, with a canonical haemodynamic response, is shifted by whole TRs and correlated with the "
             "responses; r is the mean over the 5 % of targets that follow it best. Dotted\\: chance, which words "

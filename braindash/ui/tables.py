@@ -42,6 +42,12 @@ def titled(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
     return rows.assign(roi=rows["roi"].map(results.title))
 
 
+def counts(rows: pd.DataFrame) -> str:
+    """Return the targets of every region of a figure's rows: "Late language 1,204, cortex 9,999"."""
+    most = rows.dropna(subset=["n"]).groupby("roi", sort=False)["n"].max().astype(int)
+    return ", ".join(f"{roi} {n:,}" for roi, n in most.items())
+
+
 def _long(
     rows: pd.DataFrame,
     columns: tuple[str, str, str],

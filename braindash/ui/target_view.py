@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def target_panel(view: View, results: Results) -> None:
     """Show one target: its numbers at this layer, and its score over layers for both models."""
     from braindash.figures import layer_curves
-    from braindash.ui.results import chart, theme
+    from braindash.ui.charts import chart, theme
 
     regions, region_names = cortex_canvas.regions_of(view)
     target = cortex_canvas.selected(len(regions))
@@ -48,6 +48,8 @@ def target_panel(view: View, results: Results) -> None:
         chart(
             layer_curves(curves, y_label=names.MEASURES[measure], theme=theme(), columns=1),
             key="target_profile",
+            title=f"Target {target} of {view.subject}: {names.MEASURES[measure]} over layers",
+            n="n = 1 target",
         )
         _time_course(view, target)
 
@@ -118,7 +120,7 @@ def _time_course(view: View, target: int) -> None:
         notices.mistake(error)
         return
     from braindash.figures.courses import response_courses
-    from braindash.ui.results import chart, theme
+    from braindash.ui.charts import chart, theme
 
     by_story = {course.story: course for course in courses}
     story = links.select("course_story", "Test story", list(by_story))
@@ -133,6 +135,8 @@ def _time_course(view: View, target: int) -> None:
             theme=theme(),
         ),
         key="target_course",
+        title=f"Target {target} of {view.subject} over story {story}, layer {view.layer}",
+        n=f"n = {count(len(course.times), 'row')} of the responses",
     )
     st.caption(
         f"Layer {view.layer}. This story was not used to fit or to choose anything. r is that of this story alone; "
