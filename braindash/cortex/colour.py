@@ -31,14 +31,14 @@ _DIVERGING_LAB: dict[str, tuple[tuple[float, float, float], ...]] = {
         (50.0, 34.0, 44.0),
         (25.0, 28.0, 30.0),
     ),
-    "purple_olive": (
+    "purple_green": (
         (25.0, 38.0, -38.0),
-        (50.0, 40.0, -40.0),
-        (74.0, 28.0, -24.0),
+        (50.0, 44.0, -36.0),
+        (74.0, 32.0, -22.0),
         (96.0, 0.0, 0.0),
-        (74.0, -16.0, 44.0),
-        (50.0, -18.0, 46.0),
-        (25.0, -12.0, 28.0),
+        (74.0, -28.0, 40.0),
+        (50.0, -30.0, 44.0),
+        (25.0, -22.0, 26.0),
     ),
     "teal_rust": (
         (25.0, -8.0, -22.0),
@@ -61,7 +61,7 @@ SEQUENTIAL_MAPS = {
 }
 DIVERGING_MAPS = {
     "blue_brown": "Blue to brown",
-    "purple_olive": "Purple to olive",
+    "purple_green": "Purple to green",
     "teal_rust": "Teal to rust",
 }
 # which map stands for a role in this process
