@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from braindash.config import TuneConfig, known_keys, validate
 from braindash.errors import BraindashError, closest
+from braindash.files import parse_yaml
 
 # settings with an option of their own on `braindash tune`; all others go through --set
 NAMED = (
@@ -205,11 +206,13 @@ def read_config_file(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BraindashError(f"{path} cannot be read ({error.strerror}).", "Check the path.") from None
     except UnicodeDecodeError:
         raise BraindashError(f"{path} is not text in UTF-8.", "Give a YAML file.") from None
+    except ValueError as error:
+        raise BraindashError(f"{path} cannot be read: {error}.", "Write one `key: value` a line.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -7,7 +7,6 @@ again when the evaluation is submitted anew.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from braindash.config import EncodingConfig, ExecutorConfig
 from braindash.errors import BraindashError, RunStateError
-from braindash.files import atomic_write
+from braindash.files import atomic_write, read_json
 from braindash.jobs import slurm
 from braindash.runs.cluster import GONE, job_book
 from braindash.runs.evaluate import Candidate, evaluated_subjects, find_candidates
@@ -205,7 +204,7 @@ def submit_evaluation(
 def read_jobs(run: Run) -> EvaluationJobs | None:
     """Return the jobs of the run's last submitted evaluation; None where there was none or it cannot be read."""
     try:
-        return EvaluationJobs.model_validate(json.loads((run.path / FILE).read_text(encoding="utf-8")))
+        return EvaluationJobs.model_validate(read_json(run.path / FILE))
     except (OSError, ValueError):
         return None
 

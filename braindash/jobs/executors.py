@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from braindash.config import ExecutorConfig
 from braindash.errors import BraindashError
-from braindash.files import atomic_write
+from braindash.files import atomic_write, read_json
 from braindash.runs.run import Run
 
 FILE = "executor.json"
@@ -37,7 +37,7 @@ def read_placement(run: Run) -> Placement:
     """
     path = run.path / FILE
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = read_json(path)
         return Placement.model_validate(data)
     except FileNotFoundError:
         return Placement()

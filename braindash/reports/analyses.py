@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from braindash.files import read_json
 from braindash.reports.phrases import listed, plural
 
 _KINDS = {
@@ -44,7 +44,7 @@ def geometry(folder: Path) -> str:
 
 def _told(path: Path, tell: Callable[[Mapping[str, Any]], str]) -> str:
     try:
-        return tell(json.loads(path.read_text(encoding="utf-8")))
+        return tell(read_json(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, damaged, or of another version
         return ""
 

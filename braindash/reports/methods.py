@@ -7,12 +7,12 @@ they do not say is not claimed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from braindash.files import read_json
 from braindash.reports.analyses import geometry, probes
 from braindash.reports.phrases import layers, listed, plural, resampled, stories, window
 from braindash.reports.references import REFERENCES
@@ -80,7 +80,7 @@ def _marked(run: Described) -> str:
     config = run.config.model_dump(mode="json")
     provenance, records = run.provenance, run.records() or {}
     try:
-        card = json.loads((run.model_dir / _CARD).read_text(encoding="utf-8"))
+        card = read_json(run.model_dir / _CARD)
     except (OSError, ValueError):
         card = {}
     done = (records.get("provenance") or {}).get("evaluation") or config["encoding"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from braindash.errors import BraindashError
-from braindash.files import atomic_write
+from braindash.files import atomic_write, read_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,7 +43,7 @@ def read_arrays(path: Path, what: str, verb: str) -> xr.Dataset | None:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BraindashError(f"{path.name} of run {run} is larger than {MAX_BYTES // 10**6} MB.", remedy)
-        packed = path.read_bytes()
+        packed = read_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:

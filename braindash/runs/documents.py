@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from braindash.errors import BraindashError
-from braindash.files import atomic_write
+from braindash.files import atomic_write, read_json
 from braindash.runs.files import to_json
 
 
@@ -35,7 +34,7 @@ def read_document(path: Path, what: str, verb: str, tables: Sequence[str] = ("ro
         Where the file is there but cannot be read.
     """
     try:
-        data = {**json.loads(path.read_text(encoding="utf-8"))}
+        data = {**read_json(path)}
         whole = {
             table: [{k: float("nan") if v is None else v for k, v in row.items()} for row in data[table]]
             for table in tables

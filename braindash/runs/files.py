@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from braindash.files import disk_errors
+from braindash.files import disk_errors, parse_json, regular_file
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     not a JSON object (cut short by a crash) is skipped and logged.
     """
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             file.seek(0, os.SEEK_END)
             if offset > file.tell():  # the file was rewritten: start again
                 offset = 0
@@ -71,7 +71,7 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             row = None
         if isinstance(row, dict):
@@ -84,7 +84,7 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
 def tail(path: Path, n: int) -> str:
     """Return the last ``n`` lines of a text file ("" if absent); of a redrawn line, its last state."""
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
             text = file.read().decode("utf-8", errors="replace")

@@ -23,7 +23,7 @@ import yaml
 
 from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError
-from braindash.files import disk_errors, sync_folder, sync_tree, write_synced
+from braindash.files import disk_errors, parse_yaml, read_json, sync_folder, sync_tree, write_synced
 from braindash.runs import archive
 from braindash.runs.arrays import read_arrays
 from braindash.runs.files import to_json
@@ -113,7 +113,7 @@ def _checked(folder: Path, path: Path) -> TuneConfig:
             raise ValueError(f"{config_file.stat().st_size:,} bytes")
         text = config_file.read_text(encoding="utf-8")
         refuse_aliases(text, Path("run/config.yaml"))
-        data = yaml.safe_load(text)
+        data = parse_yaml(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise _damaged(path, "run/config.yaml", error) from None
     if not isinstance(data, Mapping):
@@ -272,7 +272,7 @@ def _notes(run: Run, home: Home) -> list[str]:
 
 def _read_json(file: Path, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, file.name, error) from None
     if not isinstance(content, dict):

@@ -8,7 +8,6 @@ elsewhere, a story without a recording's hash is known by its name in any study.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from braindash.config import Home
 from braindash.errors import BraindashError, LeakageError
+from braindash.files import read_json
 from braindash.speech.references import TUNED_FILE
 from braindash.speech.seen import ELSEWHERE, SEEN_FILE, SeenFile, read_seen
 
@@ -64,7 +64,7 @@ def stories_seen(ref: str, home: Home) -> list[Seen]:
             if card.name == SEEN_FILE:  # a model folder with whole weights, used where it lies
                 seen.append(_stated(ref, read_seen(card)))
                 break
-            about = json.loads(card.read_text(encoding="utf-8"))
+            about = read_json(card)
             seen.append(_seen(ref, about))
             # what its bases saw, written down when it was shared: they need not be here
             seen += [_inherited(entry) for entry in about.get("inherited") or ()]

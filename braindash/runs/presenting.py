@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braindash.errors import BraindashError
-from braindash.files import atomic_write, disk_errors
+from braindash.files import atomic_write, disk_errors, read_json
 from braindash.reports.deck import Deck, Slide
 from braindash.runs.record import DECKS
 
@@ -208,7 +208,7 @@ def arrangement_path(home: Home, run_id: str) -> Path:
 def read_arrangement(home: Home, run_id: str) -> list[Arranged]:
     """Return what the home keeps for a run's slides, in their order; empty where there is nothing that can be read."""
     try:
-        rows = json.loads(arrangement_path(home, run_id).read_text(encoding="utf-8"))["slides"]
+        rows = read_json(arrangement_path(home, run_id))["slides"]
         return [
             Arranged(str(r["key"]), r.get("shown") is not False, _text(r.get("title")), _text(r.get("caption")))
             for r in rows

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braindash.errors import BraindashError
-from braindash.files import disk_errors, sync_folder, sync_tree, write_synced
+from braindash.files import disk_errors, read_file, read_json, sync_folder, sync_tree, write_synced
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,7 +72,7 @@ def read_records(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / RECORDS
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -103,7 +103,7 @@ def open_results(folder: Path) -> xr.DataTree:
     if not store.exists():
         raise BraindashError(f"Run {folder.name} has no results yet.", remedy)
     attributes = store / ATTRS
-    if not attributes.exists() or f'"{WHOLE}"' not in attributes.read_text(encoding="ascii", errors="replace"):
+    if not attributes.exists() or f'"{WHOLE}"' not in read_file(attributes).decode("ascii", "replace"):
         raise BraindashError(f"The results of run {folder.name} were cut off while being written.", remedy)
     try:
         return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)

@@ -30,7 +30,7 @@ from pydantic import ValidationError
 
 from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError, RunStateError
-from braindash.files import atomic_write
+from braindash.files import atomic_write, parse_yaml, read_file, read_json
 from braindash.runs import files
 from braindash.runs.cluster import ending_of, waiting_line
 from braindash.runs.liveness import derived_state
@@ -148,7 +148,7 @@ class Run:
     def read_status(self) -> Status:
         """Return status.json as it is written, without asking whether the process lives."""
         try:
-            data = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+            data = read_json(self.path / "status.json")
         except FileNotFoundError:
             raise _unreadable(self.id, "it has no status.json") from None
         except (OSError, ValueError) as error:
@@ -315,7 +315,7 @@ def _unreadable(run_id: str, why: str) -> BraindashError:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -330,15 +330,14 @@ def _parse_config(path: Path) -> Any:
 
     The twin may be deleted; a configuration that was edited is read from the YAML.
     """
-    raw = path.read_bytes()
+    raw = read_file(path)
     try:
-        twin = json.loads(path.with_name(TWIN).read_bytes())
+        twin = read_json(path.with_name(TWIN))
         if twin["of"] == _digest(raw):
             return twin["settings"]
     except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
         pass
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
-    return yaml.load(raw.decode("utf-8"), Loader=loader)
+    return parse_yaml(raw.decode("utf-8"))
 
 
 def _digest(raw: bytes) -> str:

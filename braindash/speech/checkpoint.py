@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from braindash.errors import BraindashError
-from braindash.files import atomic_write
+from braindash.files import atomic_write, parse_json, read_file
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 HASH_FILE = ".braindash_weights.json"
@@ -95,7 +95,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If the file is missing or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_file(path))
     except FileNotFoundError:
         raise BraindashError(
             f"{path} does not exist.", "A model folder in hub format holds config.json and model.safetensors."

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from braindash.config import validate
 from braindash.errors import BraindashError
+from braindash.files import parse_yaml
 
 SEEN_FILE = "braindash_seen.yaml"
 ELSEWHERE = "elsewhere"  # the card's ``origin`` where braindash did not tune the model
@@ -84,12 +85,12 @@ def read_seen(path: Path) -> SeenFile:
             raise BraindashError(f"{path} has {path.stat().st_size:,} bytes.", "List the stories by name.")
         text = path.read_text(encoding="utf-8")
         refuse_aliases(text, path)
-        data = yaml.safe_load(text)
+        data = parse_yaml(text)
     except (OSError, UnicodeDecodeError) as error:
         raise BraindashError(
             f"{path} cannot be read ({error}).", "Name the file that says what the model saw."
         ) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise BraindashError(
             f"{path} is not YAML ({' '.join(str(error).split())[:200]}).", "docs/sharing.md shows how it is written."
         ) from None

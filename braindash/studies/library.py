@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from braindash.config import Home
 from braindash.errors import BraindashError, closest
-from braindash.files import atomic_write, disk_errors
+from braindash.files import atomic_write, disk_errors, read_file
 from braindash.studies.base import Finding, Study
 from braindash.studies.registry import KINDS, opener
 
@@ -208,7 +208,7 @@ def _check_id(id: str) -> str:
 
 def _read_record(file: Path) -> StudyRecord:
     try:
-        return StudyRecord.model_validate_json(file.read_bytes())
+        return StudyRecord.model_validate_json(read_file(file))
     except (OSError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise BraindashError(

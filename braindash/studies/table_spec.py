@@ -21,6 +21,7 @@ from pydantic import (
 
 from braindash.config import known_keys
 from braindash.errors import BraindashError, closest
+from braindash.files import parse_yaml
 from braindash.studies.files import require_file
 from braindash.studies.responses import FORMATS, HDF5, split_reference
 
@@ -176,14 +177,14 @@ def read_spec(file: Path, kind: type[S]) -> S:
     require_file(file, "study file")
     try:
         text = file.read_text(encoding="utf-8-sig")
+        data = parse_yaml(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             _refuse_twice(file, root)
-        data = yaml.safe_load(text)
-    except RecursionError:
-        raise BraindashError(f"{file} holds an anchor that contains itself.", "Remove the anchor.") from None
     except UnicodeDecodeError as error:
         raise BraindashError(f"{file} is not UTF-8 text ({error.reason}).", "Save it as UTF-8.") from None
+    except ValueError as error:
+        raise BraindashError(f"{file} cannot be read: {error}.", "Write plain YAML, without anchors.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

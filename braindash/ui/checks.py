@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from braindash.errors import BraindashError
+from braindash.files import read_json
 from braindash.ui import readers
 from braindash.ui.text import shorten
 
@@ -41,7 +42,7 @@ def stored(study_id: str) -> Checked | None:
 
     file = file_of(study_id)
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
         timing = data.get("timing") or {}
         return Checked(
             StudyReport.model_validate(data["report"]),
