@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from braindash.config import TuneConfig
 from braindash.errors import BraindashError, closest
+from braindash.runs.config_differences import flat_settings
 from braindash.runs.status import ACTIVE
 
 if TYPE_CHECKING:
@@ -242,14 +243,7 @@ def is_tuned(row: RunRow) -> bool:
 
 def flatten(config: TuneConfig) -> dict[str, Any]:
     """Return ``dotted.key -> value`` of every setting that a group may vary."""
-
-    def walk(data: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in data.items():
-            out |= walk(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-        return out
-
-    return {k: v for k, v in walk(config.model_dump(), "").items() if k not in _NOT_VARIED}
+    return {k: v for k, v in flat_settings(config).items() if k not in _NOT_VARIED}
 
 
 def varied_keys(flat: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from braindash.runs.status import Status
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}")
 DECKS = "decks"  # in the home: how a run's slides were arranged
+MARKS = "marks"  # in the home: the star, the tags and the note of a run
 _SUFFIX = "abcdefghjkmnpqrstuvwxyz23456789"  # no characters that are read as one another
 _LEFTOVER_SECONDS = 3600.0
 
@@ -179,10 +180,11 @@ class RunStore:
             raise RunStateError(
                 f"Run {run_id} is {status.state} and cannot be deleted.", f"Stop it first: braindash runs stop {run_id}"
             )
-        arranged = self.home.path / DECKS / f"{run_id}.json"
-        if arranged.is_file():
-            with disk_errors(arranged):
-                arranged.unlink()
+        for name in (f"{DECKS}/{run_id}.json", f"{MARKS}/{run_id}.json", f"{MARKS}/.{run_id}.lock"):
+            beside = self.home.path / name
+            if beside.is_file():
+                with disk_errors(beside):
+                    beside.unlink()
         if run.path.is_symlink():
             run.path.unlink()
             return
