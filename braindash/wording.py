@@ -79,6 +79,28 @@ REFERENCES: dict[str, Words] = {
 }
 
 
+# what a probe is scored by
+SCORES = {"r2": "R²", "f1": "macro F1"}
+
+# what probes read, from sound to meaning, then what is beside that order; and the row of regions below them
+LEVELS = {
+    "acoustic": "Acoustic: how it sounds",
+    "phonetic": "Phonetic: which speech sounds",
+    "lexical": "Lexical: which words",
+    "semantic": "Semantic: what they mean",
+    "sentence": "Sentence: of which type",
+    "speaker": "Speaker: whose voice",
+}
+BRAIN = "Brain: where layers predict responses"
+
+
+def plural(word: str) -> str:
+    """Return the plural of an English word that needs no exception: story, stories; speech, speeches."""
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("ch", "sh", "s", "x")) else f"{word}s"
+
+
 def record_name(control: str) -> str:
     """Return the name that a control's model has in records: ``block-permuted`` is ``block_permuted``."""
     return control.replace("-", "_")

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, plain, table
-
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
+from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, comma_list, plain, table
 
 
 def add_to(app: typer.Typer) -> None:

@@ -19,10 +19,9 @@ from braindash.cli.executors import (
     TimeOption,
     executor_from,
 )
-from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, plain
+from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, comma_list, plain
 from braindash.errors import BraindashError
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
 SubjectsOption = Annotated[
     str | None,
     typer.Option("--subjects", metavar="A,B", help="Also these, on whom it was not tuned; as last time by default."),

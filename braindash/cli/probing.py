@@ -8,11 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, plain, table
+from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, comma_list, plain, table
 from braindash.errors import BraindashError
-
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
-METRICS = {"r2": "R²", "f1": "macro F1"}
+from braindash.wording import SCORES
 
 
 def add_to(app: typer.Typer) -> None:
@@ -127,7 +125,7 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         moved = change.get((row["model"], row["task"], row["layer"]), {})
         rows.append(
             [
-                row["title"], METRICS.get(row["metric"], row["metric"]), row["model"], row["layer"],
+                row["title"], SCORES.get(row["metric"], row["metric"]), row["model"], row["layer"],
                 _number(row["score"]), _interval(row["ci_low"], row["ci_high"]), _number(row["chance"]),
                 _number(row["shuffled"]), _signed(moved.get("delta")),
                 _interval(moved.get("ci_low"), moved.get("ci_high")), _number(moved.get("q")),

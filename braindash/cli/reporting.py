@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from braindash.cli.session import HomeOption, JsonOption, Session, plain
-from braindash.cli.tuning import RunArgument
+from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, plain
 from braindash.errors import BraindashError
 from braindash.jobs.words import size
 

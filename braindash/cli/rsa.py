@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from braindash.cli.analysis import RunArgument, interval, signed
-from braindash.cli.session import HomeOption, JsonOption, Session, comma_list, plain, table
+from braindash.cli.analysis import interval, signed
+from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, comma_list, plain, table
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from braindash.cli.session import HomeOption, JsonOption, Session, plain, table
-from braindash.cli.tuning import RunArgument, finish
+from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, plain, table
+from braindash.cli.tuning import finish
 from braindash.errors import BraindashError
 from braindash.jobs.words import duration
 
@@ -29,24 +29,36 @@ LATEST_HELP = "The run's id; by default the newest that is at work, else the new
 def list_(
     ctx: typer.Context,
     group: Annotated[str | None, typer.Option("--group", metavar="GROUP", help="Only the runs of this group.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only runs with this tag; may be repeated.")
+    ] = None,
+    starred: Annotated[bool, typer.Option("--starred", help="Only runs with a star.")] = False,
+    search: Annotated[
+        str, typer.Option("--search", help="Words that all stand in the name, settings, id, tags or note.")
+    ] = "",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List all runs, newest first; a group is one line."""
+    """List all runs, newest first; a group is one line, unless runs are searched for."""
     from braindash.cli.groups import list_line
     from braindash.runs.groups import by_group, group_rows
+    from braindash.runs.searching import NONE, find_runs, marks_of
 
     session = Session(ctx, home, as_json)
-    found = session.store.list() if group is None else group_rows(session.store, group)
-    groups = by_group(found) if group is None else {}
+    every = session.store.list() if group is None else group_rows(session.store, group)
+    marks = marks_of(session.home, every)
+    found = find_runs(every, marks, text=search, tags=tag or (), starred=starred)
+    single = group is not None or bool(tag or starred or search.strip())
+    groups = {} if single else by_group(found)
     rows = []
     for r in found:
         if r.group in groups:
             if r.group:
                 rows.append(list_line(r.group, groups.pop(r.group)))
             continue
-        if r.group and group is None:  # told with its group
+        if r.group and not single:  # told with its group
             continue
+        mine = marks.get(r.id, NONE)
         progress = f"{r.stage} {100 * r.fraction:.0f} %" if r.state == "running" and r.fraction is not None else ""
         rows.append(
             [
@@ -58,13 +70,16 @@ def list_(
                 r.recipe,
                 r.control if r.control != "none" else "",
                 "yes" if r.has_results else "",
+                "★" if mine.starred else "",
                 r.problem or r.name,
+                ", ".join(mine.tags),
             ]
         )
-    headings = ("id", "state", "", "study", "model", "recipe", "control", "results", "name")
+    headings = ("id", "state", "", "study", "model", "recipe", "control", "results", "★", "name", "tags")
+    nothing = f"None of the {len(every)} runs fits." if every else f"No runs in {session.home.path}."
     session.emit(
-        {"home": str(session.home.path), "runs": [r.as_dict() for r in found]},
-        *(table(headings, rows) if found else [f"No runs in {session.home.path}."]),
+        {"home": str(session.home.path), "runs": [r.as_dict() | marks.get(r.id, NONE).as_dict() for r in found]},
+        *(table(headings, rows) if found else [nothing]),
     )
 
 

@@ -22,6 +22,7 @@ HomeOption = Annotated[
     Path | None, typer.Option("--home", metavar="DIR", help="Where everything is kept [$BRAINDASH_HOME, else ./cache].")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; everything else goes to stderr.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 VersionOption = Annotated[bool, typer.Option("--version", help="Print the version.")]
 

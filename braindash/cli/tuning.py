@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from braindash.config import TuneConfig
     from braindash.runs.run import Run
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
-
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's verbs."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from braindash.errors import BraindashError
 from braindash.probing.base import Corpus, Examples, Limits
+from braindash.wording import plural
 
 OUTSIDE = "outside the recording, or without length"
 RARE = "of a class too rare to learn or to score"
@@ -210,7 +211,7 @@ def _check_groups(corpus: Corpus, cut: Cut, apart: str) -> None:
     if len(np.unique(groups)) < 2:
         raise BraindashError(
             f"All {cut.unit} are of one {word}, {str(groups[0])!r}; nothing would be left to learn from.",
-            f"Use recordings of two or more {_plural(word)}.",
+            f"Use recordings of two or more {plural(word)}.",
         )
 
 
@@ -245,7 +246,3 @@ def _check_enough(corpus: Corpus, limits: Limits, cut: Cut) -> None:
 def _reasons(cut: Cut) -> str:
     found = [f"{n} {reason}" for reason, n in cut.left_out.items() if n and reason != RARE_LABELS]
     return f" (left out: {'; '.join(found)})" if found else ""
-
-
-def _plural(word: str) -> str:
-    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"

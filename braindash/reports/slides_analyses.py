@@ -10,7 +10,7 @@ import numpy as np
 
 from braindash.reports.deck import Slide
 from braindash.reports.facts import Facts, between, counted, curve, real, signed
-from braindash.wording import words_of
+from braindash.wording import BRAIN, LEVELS, SCORES, words_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,18 +19,8 @@ if TYPE_CHECKING:
     from braindash.figures.style import ThemeName
 
 T = TypeVar("T")
-_LEVELS = {
-    "acoustic": "Acoustic: how it sounds",
-    "phonetic": "Phonetic: which speech sounds",
-    "lexical": "Lexical: which words",
-    "semantic": "Semantic: what they mean",
-    "sentence": "Sentence: of which type",
-    "speaker": "Speaker: whose voice",
-}
-_BRAIN = "Brain: where layers predict responses"
 _REGIONS = ("primary_auditory", "early_auditory", "late_language")
 _ALL = ("primary_auditory", "early_auditory", "late_language", "ag", "ltc", "ifg", "mfg", "cortex")
-_METRICS = {"r2": "R²", "f1": "macro F1"}
 _PANELS = 8
 _DEPTHS = 10  # rows of the picture of depths that can still be read
 _FINDINGS = 4  # on a slide
@@ -53,7 +43,7 @@ def hierarchy_slides(facts: Facts) -> list[Slide]:
         return static_hierarchy(rows, facts.layers, title="", after=facts.tuned, height=400, theme=theme)
 
     said = _order(found, facts.tuned)
-    tasks = sum(row.group != _BRAIN for row in rows)
+    tasks = sum(row.group != BRAIN for row in rows)
     n = [counted(tasks, "probe task")] if tasks else []
     n += [counted(len(rows) - tasks, "brain region")] if len(rows) > tasks else []
     return [
@@ -80,13 +70,13 @@ def depth_rows(found: Mapping[str, Any], facts: Facts) -> list[DepthRow]:
     for row in _rows(found, "probes"):
         pairs.setdefault(str(row.get("task")), {})[str(row.get("model"))] = row
     out = []
-    levels = [*_LEVELS, *sorted({str(next(iter(p.values())).get("level")) for p in pairs.values()} - set(_LEVELS))]
+    levels = [*LEVELS, *sorted({str(next(iter(p.values())).get("level")) for p in pairs.values()} - set(LEVELS))]
     for level in levels:
         for task, models in pairs.items():
             first = next(iter(models.values()))
             if str(first.get("level")) == level and {"pretrained", facts.tuned} & set(models):
                 title = str(first.get("title") or task)
-                heading = _LEVELS.get(level, level.replace("_", " ").capitalize())
+                heading = LEVELS.get(level, level.replace("_", " ").capitalize())
                 out.append(DepthRow(title, heading, _depth(models, "pretrained"), _depth(models, facts.tuned)))
     regions: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in _rows(found, "regions"):
@@ -94,11 +84,11 @@ def depth_rows(found: Mapping[str, Any], facts: Facts) -> list[DepthRow]:
             regions.setdefault(str(row.get("roi")), {})[str(row.get("model"))] = row
     named = [roi for roi in (_REGIONS if out else _ALL) if roi in regions] or [r for r in regions if r != "cortex"][:6]
     brain = [
-        DepthRow(facts.title(roi), _BRAIN, _depth(regions[roi], "pretrained"), _depth(regions[roi], facts.tuned))
+        DepthRow(facts.title(roi), BRAIN, _depth(regions[roi], "pretrained"), _depth(regions[roi], facts.tuned))
         for roi in named
     ]
     level_of = {
-        i: list(_LEVELS.values()).index(r.group) if r.group in _LEVELS.values() else 99 for i, r in enumerate(out)
+        i: list(LEVELS.values()).index(r.group) if r.group in LEVELS.values() else 99 for i, r in enumerate(out)
     }
     clear_first = sorted(level_of, key=lambda i: (level_of[i], not (out[i].before.clear or out[i].after.clear)))
     kept = set(_spread(clear_first, level_of, _DEPTHS - len(brain)))
@@ -143,7 +133,7 @@ def probe_slides(facts: Facts) -> list[Slide]:
         rows.setdefault(str(row["task"]), []).append(row)
     if not rows:
         return []
-    levels = [*_LEVELS]
+    levels = [*LEVELS]
 
     def place(task: str) -> int:
         level = str(rows[task][0].get("level"))
@@ -155,7 +145,7 @@ def probe_slides(facts: Facts) -> list[Slide]:
         first = rows[task][0]
         models = [m for m in ("pretrained", facts.tuned, "random_weights") if any(r["model"] == m for r in rows[task])]
         curves = [curve(m, [r for r in rows[task] if r["model"] == m], ("score", "ci_low", "ci_high")) for m in models]
-        metric = _METRICS.get(str(first.get("metric")), str(first.get("metric")))
+        metric = SCORES.get(str(first.get("metric")), str(first.get("metric")))
         n = real(first.get("n"))
         note = f"{metric}, n = {n:,.0f}" if math.isfinite(n) else metric
         panels.append(CurvePanel(str(first.get("title") or task), note, curves, real(first.get("chance"))))

@@ -21,6 +21,7 @@ from braindash.runs.arrays import read_arrays, write_arrays
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, find_candidates
 from braindash.runs.leaks import refuse_leaks
+from braindash.wording import plural
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -354,17 +355,13 @@ def _caveats(corpus: Corpus, not_done: Sequence[Mapping[str, str]]) -> list[str]
     scored = {r.group for r in corpus.recordings if r.scored}
     said = []
     if len(scored) < ENOUGH_GROUPS:
-        n = f"{len(scored)} {corpus.group_word if len(scored) == 1 else _plural(corpus.group_word)}"
+        n = f"{len(scored)} {corpus.group_word if len(scored) == 1 else plural(corpus.group_word)}"
         said.append(f"Intervals of tasks that are not lexical hold over stretches of 30 s of {n}, not over others.")
     if corpus.kind == "study" and not all(r.scored for r in corpus.recordings):
         said.append("Probes learn from all of the study's stories used here and are scored on its test stories alone.")
     if not_done:
         said.append(f"Not probed, for want of what they need: {', '.join(n['title'].lower() for n in not_done)}.")
     return said
-
-
-def _plural(word: str) -> str:
-    return word[:-1] + "ies" if word.endswith("y") else word + "s"
 
 
 def _arrays(models: Sequence[str], layers: Sequence[int], probed: Mapping[str, Probed]) -> xr.Dataset:

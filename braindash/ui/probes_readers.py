@@ -12,13 +12,13 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui.readers import mark
+from braindash.wording import SCORES
 
 if TYPE_CHECKING:
     from braindash.runs.run import Run
 
 FORMAT = 1
 PROBING, ARRAYS = "probing.json", "probing.nc"
-METRICS = {"r2": "R²", "f1": "macro F1"}
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _task(name: str, told: Mapping[str, Any], row: Mapping[str, Any]) -> ProbeTa
         str(say("explanation")),
         kind,
         str(say("level")),
-        "F1, mean over labels" if kind == "multilabel" and metric == "f1" else METRICS.get(metric, metric),
+        "F1, mean over labels" if kind == "multilabel" and metric == "f1" else SCORES.get(metric, metric),
         _number(say("chance", None)),
         _number(say("baseline", None)),
         _whole(row.get("n")) or _whole(told.get("n_scored")),
