@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import links, names, tables
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape, interval, number
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def section(results: Results) -> None:
     summary = results.records.get("summary") or {}
     regions = tables.main_regions(results)
     roi = str(summary["region"]) if summary.get("region") in results.regions else regions[-1]
-    st.subheader("Against the controls")
+    st.subheader("Against the controls", help=explain("control", "interval", "late_language"))
     st.caption(
         escape(
             f"{results.title(roi)}, layer {layer}, in {names.MEASURES[measure]}, with 95 % intervals over test stories "

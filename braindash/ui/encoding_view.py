@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, links, names, tables
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.results import groups_note
 from braindash.ui.text import count, escape
 
@@ -38,7 +39,7 @@ def choose(results: Results, *, subjects: bool = True) -> Choice:
             tuned,
             names=names.model,
             kind="segments" if len(tuned) <= 3 else "select",
-            help="The brain-tuned model, or one of its controls: the same tuning without what the responses say.",
+            help=explain("brain_tuned", "control"),
         )
         measure = links.select(
             "measure",
@@ -46,7 +47,7 @@ def choose(results: Results, *, subjects: bool = True) -> Choice:
             measures,
             names=lambda m: names.MEASURES[m],
             kind="segments",
-            help=" ".join(names.MEASURE_HELP[m] for m in measures),
+            help=explain(*measures),
         )
         subject = results.subjects[0]
         if subjects and len(results.subjects) > 1:
@@ -70,7 +71,7 @@ def table(results: Results, choice: Choice) -> None:
         "change": f"Change: {names.model(choice.model)} − pretrained",
     }
     unit = names.MEASURES[choice.measure]
-    st.subheader("Layers and regions")
+    st.subheader("Layers and regions", help=explain("encoding_model", "layer", "region_groups"))
     view = links.select("table", "Table of", VIEWS, default="change", names=titles.__getitem__, kind="segments")
     model = "pretrained" if view == "pretrained" else choice.model
     regions, parcels = tables.map_regions(results)
@@ -107,6 +108,21 @@ def table(results: Results, choice: Choice) -> None:
         st.dataframe(
             tables.numbers(results, choice.subject, choice.measure, (choice.model, "pretrained")),
             hide_index=True,
+            column_config={
+                name: st.column_config.Column(help=explain(term))
+                for name, term in {
+                    "Region": "region_groups",
+                    "Layer": "layer",
+                    unit: choice.measure,
+                    "Change": "delta",
+                    "q": "q",
+                    "CI low": "interval",
+                    "CI high": "interval",
+                    "Targets": "target",
+                    "Ceiling": "noise_ceiling",
+                    "Without ceiling": "excluded",
+                }.items()
+            },
             alt="Table of every layer and region with intervals and counts.",
         )
         st.caption(
@@ -119,7 +135,7 @@ def curves(results: Results, choice: Choice) -> None:
     """Draw score over layer for chosen regions and all chosen models."""
     from braindash.figures import layer_curves
 
-    st.subheader("Curves over layers")
+    st.subheader("Curves over layers", help=explain("layer", "state_0", "interval"))
     groups, parcels = tables.map_regions(results)
     chosen = links.several(
         "regions",

@@ -12,6 +12,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import hierarchy_view, notices, readers, transfer_view
+from braindash.ui.glossary_help import explain
 from braindash.ui.hierarchy_view import KINDS
 from braindash.ui.text import count, escape, true_minus
 
@@ -178,7 +179,7 @@ def findings(document: Mapping[str, Any], results: Results) -> None:
     Those that cannot be told here are folded in, with the commands that would tell.
     """
     rows = document["findings"]
-    st.subheader(TITLE)
+    st.subheader(TITLE, help=explain("verdict"))
     if not rows:
         st.info("The comparison lists no findings.", icon=":material/info:")
         return

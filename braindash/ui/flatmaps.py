@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import links, names, readers
+from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import USUAL, WHICH, Mask, View, Which, short_title, shown
 from braindash.ui.text import count, escape
 
@@ -60,7 +61,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             key="layer",
             bind="query-params",
             width=320,
-            help=f"0 is the front end, {results.last_layer} the last layer.",
+            help=explain("layer", "state_0"),
         )
         large = st.toggle("Large maps, one a row", key="large", bind="query-params")
         outlines = st.toggle("Region outlines", value=True, key="outlines", bind="query-params")
@@ -120,7 +121,12 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         titles = {str(mask): title for mask, title in MASKS.items()}
         name = links.select(
-            "mask", "Show only targets that pass", offered, names=titles.__getitem__, kind="segments", help=MASK_HELP
+            "mask",
+            "Show only targets that pass",
+            offered,
+            names=titles.__getitem__,
+            kind="segments",
+            help=f"{escape(MASK_HELP)}\n\n{explain('q', 'permutation_test')}",
         )
         chosen = next(m for m in offered if m == name)
         off = chosen == "none"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from braindash.glossary import term
 from braindash.ui import names
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape, interval, number, shorten
 
 if TYPE_CHECKING:
@@ -46,16 +48,7 @@ class Words:
 
 TASKS = Words("tasks", "the order from sound to meaning", "tasks with a clear peak")
 PARCELS = Words("brain regions", "the order from primary auditory to late language", "parcels with a clear peak")
-GLOSSARY = {
-    "Centre of mass": "The mean layer, each layer weighted by how far it does better than the worst one. It says how "
-    "deep in the model something lies even where several layers do almost equally well.",
-    "Peak layer": "The layer that does best. Where neighbours do nearly as well, the peak can jump by chance; the "
-    "centre of mass does not.",
-    "No clear peak": "All layers do about equally well, or none does better than chance. Then depth has no meaning.",
-    "Rank correlation": "Whether two orders agree: +1 the same order, 0 unrelated, −1 reversed. Here: the order of "
-    "tasks by depth against acoustic, phonetic, lexical, semantic; or that of brain regions against primary auditory, "
-    "early auditory, late language.",
-}
+DEPTH_TERMS = ("centre_of_mass", "peak_layer", "flat", "order")
 
 
 def section(document: Mapping[str, Any], results: Results, caveats: Sequence[str]) -> None:
@@ -84,8 +77,8 @@ def section(document: Mapping[str, Any], results: Results, caveats: Sequence[str
         st.caption("Where sound, speech sounds, words and meaning lie is not here yet\\: the layers were not probed.")
         st.code(f"braindash probe {results.run_id}", language="bash")
     with st.container(horizontal=True, gap="medium"):
-        for word in GLOSSARY if sentences else [w for w in GLOSSARY if w != "Rank correlation"]:
-            st.caption(word, help=escape(GLOSSARY[word]), width="content")
+        for key in DEPTH_TERMS if sentences else DEPTH_TERMS[:-1]:
+            st.caption(term(key).title, help=explain(key), width="content")
     _downloads(rows, results, tuned, sentences[0] if sentences else "", caveats)
 
 

@@ -31,11 +31,13 @@ STUDY = PageEntry("pages/results/study.py", "Study", ":material/menu_book:", "st
 TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
 PRESENT = PageEntry("pages/share/present.py", "Present", ":material/slideshow:", "present")
+GLOSSARY = PageEntry("pages/help/glossary.py", "Glossary", ":material/dictionary:", "glossary")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
     "Results": (OVERVIEW, CORTEX, ENCODING, PROBES, RSA, STUDY),
     "Experiments": (TUNE, RUNS),
     "Share": (PRESENT,),
+    "Help": (GLOSSARY,),
 }
 
 

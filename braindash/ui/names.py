@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from braindash.config import CONTROL_NAMES
+from braindash.glossary import term
 from braindash.ui.text import moment, shorten
 from braindash.wording import words_of
 
@@ -14,11 +15,7 @@ if TYPE_CHECKING:
 MAIN_REGIONS = ("primary_auditory", "early_auditory", "late_language", "ag", "ltc", "ifg")
 
 MEASURES: dict[str, str] = {"r_norm": "r / noise ceiling", "r": "r"}
-MEASURE_HELP: dict[str, str] = {
-    "r_norm": "Correlation of predicted and measured response in held-out stories, divided by the noise ceiling "
-    "(the largest correlation that the noise allows). 1 means: as good as any model could be.",
-    "r": "Correlation of predicted and measured response in held-out stories, not corrected for noise.",
-}
+MEASURE_HELP: dict[str, str] = {key: term(key).text for key in MEASURES}
 
 CHOICES: dict[str, dict[str, str]] = {
     "recipe": {

@@ -9,6 +9,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, readers
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def space_title(name: str) -> str:
 
 def section(run: Run, results: Results, subject: str) -> None:
     """Draw the partition that the run holds, or the command that makes it."""
-    st.subheader("What does the layer explain beyond sound, articulation, word rate and meaning?")
+    st.subheader(
+        "What does the layer explain beyond sound, articulation, word rate and meaning?",
+        help=explain("unique_variance", "shared_variance", "r2"),
+    )
     try:
         document = _read(str(run.path), readers.mark(run.path / "partition.json"))
     except BraindashError as error:
@@ -89,7 +93,7 @@ def _draw(document: dict[str, Any], results: Results, subject: str) -> None:
     )
     removed = frame(document, who, models, [REMOVED + s for s in document["removed"]], results)
     if not removed.empty:
-        st.markdown("**How far r falls when simple features are removed from the layer**")
+        st.markdown("**How far r falls when simple features are removed from the layer**", help=explain("removal"))
         chart(
             part_bars(removed, x_label="Change in r", theme=theme()),
             key="partition_removed",

@@ -10,6 +10,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, probes_readers, probes_tables
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape, interval, number, shorten
 
 if TYPE_CHECKING:
@@ -38,14 +39,22 @@ def _cards(probing: Probing, task: ProbeTask, choice: Choice) -> None:
     for model in ("pretrained", *([choice.model] if choice.model else [])):
         with next(columns):
             curve = probing.curves.get((model, task.name))
-            st.metric(f"{names.model(model)}, {task.metric}", number(curve.score[at] if curve else None, 3))
+            st.metric(
+                f"{names.model(model)}, {task.metric}",
+                number(curve.score[at] if curve else None, 3),
+                help=explain("r2" if task.kind == "regression" else "macro_f1", "shuffled_labels"),
+            )
             if curve is not None:
                 st.caption(interval(curve.low[at], curve.high[at], 3))
                 st.caption(f"shuffled labels {number(curve.shuffled[at], 3)}")
     if choice.model:
         with next(columns):
             change = probing.changes.get((choice.model, task.name))
-            st.metric("Difference", number(change.delta[at] if change else None, 3, signed=True))
+            st.metric(
+                "Difference",
+                number(change.delta[at] if change else None, 3, signed=True),
+                help=explain("delta", "interval"),
+            )
             if change is not None:
                 st.caption(interval(change.low[at], change.high[at], 3))
                 same = change.delta[at] == 0 and not (change.high[at] > change.low[at])
@@ -53,9 +62,9 @@ def _cards(probing: Probing, task: ProbeTask, choice: Choice) -> None:
     with next(columns):
         untrained = probing.curves.get(("random_weights", task.name))
         if untrained is not None:
-            st.metric("Untrained model", number(untrained.score[at], 3))
+            st.metric("Untrained model", number(untrained.score[at], 3), help=explain("random_weights", "chance"))
         else:
-            st.metric("Chance", number(task.chance, 3))
+            st.metric("Chance", number(task.chance, 3), help=explain("chance", "baseline"))
         st.caption(f"chance {number(task.chance, 3)}")
         if np.isfinite(task.baseline) and task.kind != "regression":
             st.caption(f"majority baseline {number(task.baseline, 3)}")

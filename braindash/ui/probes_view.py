@@ -12,6 +12,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import controls_view, links, names, probes_tables
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, duration, escape, shorten, true_minus
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def curves(probing: Probing, choice: Choice) -> None:
     """Draw a panel a task: score over layers, of the pretrained, the tuned and the chosen other models."""
     from braindash.figures import probe_legend
 
-    st.subheader("What each layer tells")
+    st.subheader("What each layer tells", help=explain("probe", "score", "chance", "shuffled_labels"))
     controls = [m for m in probing.models if names.is_control(m) and m != UNTRAINED]
     drawn = controls_view.choose(controls, "controls", "Controls drawn")
     models = [m for m in probing.models if m not in controls or m in drawn or m == choice.model]
@@ -224,7 +225,7 @@ def changes(probing: Probing, choice: Choice) -> None:
     from braindash.cortex.colour import symmetric_limit
     from braindash.figures import probe_changes
 
-    st.subheader("What changed, task by layer")
+    st.subheader("What changed, task by layer", help=explain("delta", "selectivity", "q"))
     if choice.model is None:
         st.info("There is no other model to compare with.", icon=":material/info:")
         return
@@ -234,7 +235,7 @@ def changes(probing: Probing, choice: Choice) -> None:
         list(probes_tables.MEASURES),
         names=lambda m: probes_tables.MEASURES[m],
         kind="segments",
-        help="Selectivity: score minus the score of the same probe taught with shuffled labels.",
+        help=explain("score", "selectivity"),
     )
     found = probes_tables.differences(probing, choice.model, measure)
     if not np.isfinite(found.delta).any():
@@ -292,7 +293,13 @@ def explained(probing: Probing) -> None:
             "**Shuffled labels**\\: what the same probe reaches when labels are dealt out at random; score minus that "
             "is its selectivity. **Untrained**\\: the same architecture with random weights."
         )
-        st.dataframe(_facts(probing), hide_index=True, alt="Table of every task with its counts.")
+        columns = {"Score": "score", "Chance": "chance", "Baseline": "baseline", "Intervals over": "interval"}
+        st.dataframe(
+            _facts(probing),
+            hide_index=True,
+            column_config={name: st.column_config.Column(help=explain(term)) for name, term in columns.items()},
+            alt="Table of every task with its counts.",
+        )
         for task in probing.tasks:
             left = task.facts.get("left_out")
             out = "; ".join(f"{_whole(n)} {why}" for why, n in left.items()) if isinstance(left, dict) else ""

@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, links, names, readers, tables
 from braindash.ui.charts import chart, offer_text, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, interval, moment, number, shorten, true_minus
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def headline(results: Results) -> None:
     if "primary_auditory" in results.regions and focus != "primary_auditory":
         wanted.append((main, "primary_auditory"))
     cards = [c for m, roi in wanted[:3] if (c := tables.change(results, m, roi, last, subject, measure))]
-    st.subheader(f"Change at the last layer (layer {last}), in {unit}")
+    st.subheader(f"Change at the last layer (layer {last}), in {unit}", help=explain("delta", "interval", measure))
     st.caption(escape(f"{names.MEASURE_HELP[measure]} {_whose(results)}"))
     for column, card in zip(st.columns(len(cards) + 1, border=True), [*cards, None], strict=True):
         with column:
@@ -69,7 +70,7 @@ def headline(results: Results) -> None:
             st.metric(
                 escape(results.title(card.roi)),
                 number(card.value, 3, signed=True),
-                help=f"{names.model(card.model)} minus pretrained. {names.MEASURE_HELP[measure]}",
+                help=f"{names.model(card.model)} minus pretrained. {explain('delta')}",
             )
             st.text(names.model(card.model))
             st.caption(f"{interval(card.low, card.high, 3)} · n = {count(card.n, 'target')}")
@@ -90,8 +91,7 @@ def _peaks(results: Results, main: str, focus: str, subject: str, measure: str) 
     st.metric(
         f"Best layer for {escape(results.title(focus))}",
         f"{'–' if before is None else before} → {'–' if after is None else after}",
-        help="The layer whose hidden states predict this region best, before and after tuning. "
-        f"Layer 0 is the front end, layer {results.last_layer} the last.",
+        help=explain("best_layer", "state_0"),
     )
     st.text("Pretrained → " + names.model(main).lower())
     st.caption(f"of layers 0 to {results.last_layer}")
@@ -101,7 +101,7 @@ def curves_section(results: Results) -> None:
     """Draw score over layer for the main regions: pretrained, brain-tuned and controls."""
     from braindash.figures import difference_curves, layer_curves
 
-    st.subheader("Prediction by layer and region")
+    st.subheader("Prediction by layer and region", help=explain("encoding_model", "layer", "test_stories"))
     available = tables.measures(results)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = links.select(
@@ -110,7 +110,7 @@ def curves_section(results: Results) -> None:
             available,
             names=lambda m: names.MEASURES[m],
             kind="segments",
-            help=" ".join(names.MEASURE_HELP[m] for m in available),
+            help=explain(*available),
         )
         view = links.select(
             "show",

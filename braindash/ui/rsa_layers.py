@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.partition_view import space_title as known_space
 from braindash.ui.rsa_view import MANY_ROWS
 from braindash.ui.text import escape
@@ -30,7 +31,7 @@ def plane(rsa: Rsa, choice: Choice) -> None:
     points = _points(rsa, choice.model, choice.subject)
     if points.empty:
         return
-    st.subheader("Layers and regions in one plane")
+    st.subheader("Layers and regions in one plane", help=explain("mds"))
     chart(_plane(rsa, choice.model, choice.subject, theme()), key="rsa_mds", title="Layers and regions in one plane")
     stress = rsa.document.get("mds_stress")
     known = float(stress) if isinstance(stress, (int, float)) else None
@@ -121,7 +122,7 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
     if cka is None or not {"pretrained", choice.model} <= set(cka.models):
         return
     alone = choice.model == "pretrained"
-    st.subheader("Layers among themselves" if alone else "How far the layers moved")
+    st.subheader("Layers among themselves" if alone else "How far the layers moved", help=explain("cka"))
     shared, moved = cka.moved(choice.model)
     sentence = rsa_words.moved_sentence(moved, shared, choice.model)
     if sentence and not alone:
@@ -189,7 +190,7 @@ def spaces(rsa: Rsa, choice: Choice) -> None:
     with_regions = not region_spaces(rsa, choice.subject).empty
     if not with_layers and not with_regions:
         return
-    st.subheader("What the geometry is made of")
+    st.subheader("What the geometry is made of", help=explain("rsa_similarity", "rdm"))
     left, right = st.columns(2, gap="medium")
     if with_regions:
         with left:

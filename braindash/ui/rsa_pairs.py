@@ -11,6 +11,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers, rsa_data, rsa_view
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, number
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Panel:
 
 def section(run: Run, rsa: Rsa, choice: Choice) -> None:
     """Draw the RDMs of the chosen cell, or say why there are none."""
-    st.subheader("The dissimilarities behind the chosen cell")
+    st.subheader("The dissimilarities behind the chosen cell", help=explain("rdm", "crossnobis"))
     try:
         rdms = _read(str(run.path), readers.mark(run.path / rsa_data.RDMS))
     except BraindashError as error:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, links, names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.results import groups_note
 from braindash.ui.rsa_data import Choice, Rsa
 from braindash.ui.text import count, escape, true_minus
@@ -43,7 +44,7 @@ def choose(rsa: Rsa) -> Choice:
             tuned,
             names=names.model,
             kind="segments" if len(tuned) <= 3 else "select",
-            help="The brain-tuned model, or one of its controls\\: the same tuning without what the responses say.",
+            help=explain("brain_tuned", "control"),
         )
         measure = "similarity"
         if rsa_data.has_partial(rsa):
@@ -53,7 +54,7 @@ def choose(rsa: Rsa) -> Choice:
                 list(rsa_words.MEASURES),
                 names=rsa_words.MEASURES.__getitem__,
                 kind="segments",
-                help=rsa_words.MEASURE_HELP,
+                help=explain("rsa_similarity", "partial_rsa"),
             )
         subject = rsa.subjects[0]
         if len(rsa.subjects) > 1:
@@ -83,7 +84,7 @@ def answer(rsa: Rsa, choice: Choice) -> None:
 
 def maps(rsa: Rsa, choice: Choice) -> Choice:
     """Draw the maps of both models and of the change; return the choice with the cell that is chosen."""
-    st.subheader("Which layers resemble which regions")
+    st.subheader("Which layers resemble which regions", help=explain("rsa_similarity", "rsa_ceiling", "q"))
     first, second = st.columns(2, gap="medium"), st.columns(2, gap="medium")
     with second[1]:
         choice = _cell(rsa, choice)

@@ -33,10 +33,6 @@ METHODS = {
     "whitened": "whitened correlation",
 }
 MEASURES = {"similarity": "Similarity", "partial": "Beyond the sound"}
-MEASURE_HELP = (
-    "Similarity: how well the two RDMs agree over pairs of conditions. Beyond the sound: the same with the RDM of the "
-    "sound's log-mel spectrum held constant (a partial correlation), so that acoustics alone gain nothing."
-)
 
 
 def measure_label(rsa: Rsa, measure: str) -> str:

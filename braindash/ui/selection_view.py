@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import cortex_canvas, names
+from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import values_of
 from braindash.ui.text import count, escape
 
@@ -27,7 +28,7 @@ def section(view: View) -> None:
     pretrained, tuned = values_of(view, "pretrained"), values_of(view, "tuned")
     chosen = _chosen(view, len(pretrained))
     n = int((np.isfinite(pretrained) & np.isfinite(tuned) & (True if chosen is None else chosen)).sum())
-    st.subheader("Target by target")
+    st.subheader("Target by target", help=explain("target", "r_norm", "noise_ceiling"))
     with st.container(horizontal=True, vertical_alignment="center"):
         if chosen is None:
             st.caption(f"All {count(n, 'target')} with a value. *Select an area* on a map to see those in it.")

@@ -8,6 +8,7 @@ import streamlit as st
 
 from braindash.ui import checks, notices, readers
 from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, duration, escape, moment, true_minus
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LEVELS = {"error": "Error", "warning": "Warning", "excluded": "Left out", "note"
 
 def facts_section(facts: readers.StudyFacts) -> None:
     """Show what is known without reading a response: the split and its durations."""
-    st.subheader("Split")
+    st.subheader("Split", help=explain("test_stories", "tr"))
     for column, (part, (title, what)) in zip(st.columns(3, border=True), PARTS.items(), strict=True):
         stories = facts.stories.get(part, ())
         with column:
@@ -78,7 +79,7 @@ def _findings(report: StudyReport) -> None:
 
 
 def _tables(report: StudyReport) -> None:
-    st.subheader("Subjects")
+    st.subheader("Subjects", help=explain("target", "noise_ceiling", "excluded"))
     st.dataframe(subjects_frame(report), hide_index=True, alt=f"Table of {len(report.subjects)} subjects.")
     st.caption(
         "Left out: targets whose responses are not finite or do not vary, counted and never filled in. Noise ceiling: "
@@ -129,7 +130,7 @@ def stories_frame(report: StudyReport) -> pd.DataFrame:
 def _timing(found: checks.Checked) -> None:
     from braindash.figures import lag_curves
 
-    st.subheader("Are words and responses aligned?")
+    st.subheader("Are words and responses aligned?", help=explain("lag_scan", "hrf"))
     if not found.scans and not found.timing:
         st.info(
             "The timing was not scanned\\: it needs words with their times and responses of fMRI.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.ui import names
+from braindash.ui.glossary_help import explain
 from braindash.ui.hierarchy_view import real, tuned_model
 from braindash.ui.partition_view import space_title
 from braindash.ui.text import count, escape, interval, number, shorten
@@ -29,7 +30,7 @@ REGIONS = ("late_language", "cortex")  # what the short tables are about, the fi
 def fallen(document: Mapping[str, Any], results: Results) -> None:
     """Say in one line what fell after tuning, with the list to open."""
     rows = document["forgetting"]
-    st.subheader("Forgetting: what fell after tuning")
+    st.subheader("Forgetting: what fell after tuning", help=explain("forgetting", "q"))
     looked = [w for w, key in (("tasks", "probes"), ("regions", "regions")) if document[key]]
     if not looked:
         st.text("There is nothing to look at yet: no task is probed, and no region has scores over layers.")
@@ -109,7 +110,7 @@ def transfer(document: Mapping[str, Any], results: Results) -> None:
     rows = [r for r in rows if real(r.get("layer")) == last]
     if not rows:
         return
-    st.subheader("Do gains carry to other subjects?")
+    st.subheader("Do gains carry to other subjects?", help=explain("transfer"))
     normalised = any(real(r.get("delta_r_norm")) == real(r.get("delta_r_norm")) for r in rows)
     unit = names.MEASURES["r_norm" if normalised else "r"]
     st.caption(
@@ -146,7 +147,7 @@ def reliance(document: Mapping[str, Any], results: Results) -> None:
         return
     before = {str(r.get("space")): r for r in rows if r.get("model") == "pretrained"}
     first = next(iter(spaces.values()))
-    st.subheader("What alignment owes to simple features")
+    st.subheader("What alignment owes to simple features", help=explain("reliance", "removal"))
     st.caption(
         escape(
             f"{results.title(str(first.get('roi')))}, layer {layer_of(first)}, {names.subject(subject).lower()}: how r "

@@ -23,6 +23,7 @@ PAGES = {
     "tune": "pages/experiments/tune.py",
     "runs": "pages/experiments/runs.py",
     "present": "pages/share/present.py",
+    "glossary": "pages/help/glossary.py",
 }
 OpenPage = Callable[..., AppTest]
 
