@@ -63,39 +63,19 @@ def time_courses(run: Run, models: Sequence[str], layer: int, subject: str, targ
     """
     from braindash.encoding.encode import predict_targets
     from braindash.encoding.scoring import correlation
-    from braindash.features.lags import for_signal, story_designs
-    from braindash.features.store import FeatureStore
+    from braindash.features.lags import for_signal
     from braindash.runs.encoding import fitted_stories
-    from braindash.runs.evaluate import find_candidates
-    from braindash.speech import open_model
     from braindash.studies import open_study
 
     study = open_study(run.config.study, run.home)
     subject = study.check_subject(subject)
     settings = for_signal(run.config.encoding, study.signal, study.tr)
-    refs = {c.name: c.ref for c in find_candidates(run, run.home)}
-    unknown = [m for m in models if m not in refs]
-    if unknown:
-        raise BraindashError(f"The model {unknown[0]!r} of this run is not here any more.", closest(unknown[0], refs))
     train, test = fitted_stories(study, subject)
-    store = FeatureStore(run.home)
     found: dict[str, Mapping[str, np.ndarray]] = {}
     measured: dict[str, np.ndarray] = {}
     for name in models:
-        model = open_model(refs[name], run.home)
-        lacking = [s for s in (*train, *test) if store.missing(model, study, s, subject, settings.window, (layer,))]
-        if lacking:
-            raise BraindashError(
-                f"The features of layer {layer} are not kept for {len(lacking)} of {len(train) + len(test)} stories.",
-                f"Make them again: braindash evaluate {run.id}",
-            )
-
-        def read(story: str, model: object = model) -> np.ndarray:
-            values = store.get(model, study, story, subject, settings.window, layers=(layer,))  # type: ignore[arg-type]
-            return np.asarray(values[0])
-
         courses = predict_targets(
-            story_designs(read, train, test, settings),
+            kept_designs(run, name, layer, subject),
             [(lambda s=s: study.read_responses(s, subject)) for s in train],
             {s: (lambda s=s: study.read_responses(s, subject)) for s in test},
             targets,
@@ -113,3 +93,45 @@ def time_courses(run: Run, models: Sequence[str], layer: int, subject: str, targ
         )
         for s in test
     ]
+
+
+def kept_designs(run: Run, model: str, layer: int, subject: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """Return the designs of one layer that an evaluation fitted, from the features that it left in the store.
+
+    Returns
+    -------
+    list of (n_trs, p) float32, and test story -> the same
+        As from `braindash.features.lags.story_designs`.
+
+    Raises
+    ------
+    BraindashError
+        Where the study, the model, or the features of a story are not there any more.
+    """
+    from braindash.features.lags import for_signal, story_designs
+    from braindash.features.store import FeatureStore
+    from braindash.runs.encoding import fitted_stories
+    from braindash.runs.evaluate import find_candidates
+    from braindash.speech import open_model
+    from braindash.studies import open_study
+
+    study = open_study(run.config.study, run.home)
+    subject = study.check_subject(subject)
+    settings = for_signal(run.config.encoding, study.signal, study.tr)
+    refs = {c.name: c.ref for c in find_candidates(run, run.home)}
+    if model not in refs:
+        raise BraindashError(f"The model {model!r} of this run is not here any more.", closest(model, refs))
+    train, test = fitted_stories(study, subject)
+    store = FeatureStore(run.home)
+    opened = open_model(refs[model], run.home)
+    lacking = [s for s in (*train, *test) if store.missing(opened, study, s, subject, settings.window, (layer,))]
+    if lacking:
+        raise BraindashError(
+            f"The features of layer {layer} are not kept for {len(lacking)} of {len(train) + len(test)} stories.",
+            f"Make them again: braindash evaluate {run.id}",
+        )
+
+    def read(story: str) -> np.ndarray:
+        return np.asarray(store.get(opened, study, story, subject, settings.window, layers=(layer,))[0])
+
+    return story_designs(read, train, test, settings)
