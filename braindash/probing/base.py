@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 Kind = Literal["regression", "classification", "multilabel"]
@@ -38,6 +40,8 @@ class Recording:
         Columns ``text, onset, offset`` in seconds; words may have further columns, such as ``pos``.
     labels : mapping of str to str
         Labels of the whole recording, such as ``speaker``, ``sentence_type``, ``emotion``, ``transcript``.
+    file : Path or None
+        Where it lies, so that a recording which a model was tuned on is known again.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Recording:
     words: pd.DataFrame | None = None
     phones: pd.DataFrame | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
 
 @dataclass(frozen=True)

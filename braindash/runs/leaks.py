@@ -8,8 +8,9 @@ elsewhere, a story without a recording's hash is known by its name in any study.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from braindash.speech.references import TUNED_FILE
 from braindash.speech.seen import ELSEWHERE, SEEN_FILE, SeenFile, read_seen
 
 if TYPE_CHECKING:
+    from braindash.probing.base import Corpus
     from braindash.studies.base import Study
 
 
@@ -150,6 +152,42 @@ def seen_caveats(refs: Iterable[str], home: Home) -> list[str]:
                     f"those that its file lists, compared by their {how}."
                 )
     return list(dict.fromkeys(said))
+
+
+def without_heard(corpus: Corpus, refs: Iterable[str], home: Home) -> Corpus:
+    """Return a corpus whose recordings that a model was tuned or chosen on are not scored, and that says so.
+
+    A recording is known by the bytes of its file: also a part of a file that was heard, or the same under
+    another name. Probes may still learn from it.
+
+    Raises
+    ------
+    LeakageError
+        Where nothing is left to score.
+    """
+    heard = {key.partition("[")[0]: seen.model for ref in refs for seen in stories_seen(ref, home)
+             for key in seen.audio.values()}  # fmt: skip
+    if not heard:
+        return corpus
+    hashes = {file: _hash(file) for file in {r.file for r in corpus.recordings if r.scored and r.file is not None}}
+    leaked = [r for r in corpus.recordings if r.scored and r.file is not None and hashes[r.file] in heard]
+    if not leaked:
+        return corpus
+    models = ", ".join(sorted({heard[hashes[r.file]] for r in leaked if r.file is not None}))
+    names = {r.name for r in leaked}
+    kept = tuple(replace(r, scored=False) if r.name in names else r for r in corpus.recordings)
+    if not any(r.scored for r in kept):
+        raise LeakageError(
+            f"All {len(leaked)} recordings of {corpus.title} that would be scored were heard in tuning {models}.",
+            "Use recordings that the models have not heard.",
+        )
+    said = f"{len(leaked)} of {len(kept)} recordings were heard in tuning {models}: probes are not scored on them."
+    return replace(corpus, recordings=kept, caveats=(*corpus.caveats, said))
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _recordings(study: Study) -> dict[str, str]:

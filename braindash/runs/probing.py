@@ -20,7 +20,7 @@ from braindash.errors import BraindashError
 from braindash.runs.arrays import read_arrays, write_arrays
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, find_candidates
-from braindash.runs.leaks import refuse_leaks
+from braindash.runs.leaks import refuse_leaks, without_heard
 from braindash.wording import plural
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def probe_run(
     if corpus is not None and corpus.kind == "study" and corpus.id != study.id:
         refuse_leaks(open_study(corpus.id, run.home), [c.ref for c in candidates], run.home)
     corpus = corpus or study_corpus(study, max_minutes=max_minutes)
+    corpus = without_heard(corpus, [c.ref for c in candidates], run.home)
     limits = limits or Limits(seed=seed)
     chosen, not_done = choose_tasks(corpus, tasks, limits)
     if not chosen:

@@ -223,3 +223,28 @@ def test_another_study_is_not_probed_with_a_story_that_tuning_heard(run: Run) ->
     with pytest.raises(LeakageError, match="one"):
         probe_run(run, corpus=study_corpus(open_study("other", run.home)), tasks=["phone"])
     assert (run.path / PROBING).read_bytes() == before
+
+
+def test_recordings_that_tuning_heard_are_not_scored_under_any_name(run: Run, tmp_path: Path) -> None:
+    from braindash.probing.corpora import open_corpus
+    from braindash.runs.leaks import without_heard
+
+    folder = run.home.path.parent / "mini"
+    spec = yaml.safe_load((folder / "study.yaml").read_text())
+    by_part = {part: [s["audio"] for s in spec["stories"] if s["split"] == part] for part in ("tune", "test")}
+    lines = ["file,start,stop,label"]
+    for i, audio in enumerate((by_part["tune"][0], *by_part["test"])):
+        (tmp_path / f"renamed_{i}.wav").write_bytes((folder / audio).read_bytes())
+        lines += [f"renamed_{i}.wav,{at},{at + 5},{label}" for at, label in ((0, "a"), (5, "b"))]
+    (tmp_path / "corpus.csv").write_text("\n".join(lines))
+    corpus = without_heard(open_corpus("table", tmp_path), [run.id], run.home)
+    scored = [r.scored for r in corpus.recordings]
+    assert scored == [False, False] + [True] * (len(scored) - 2)
+    assert "2 of " in corpus.caveats[-1]
+    assert run.id in corpus.caveats[-1]
+    untouched = open_corpus("table", tmp_path)
+    assert without_heard(untouched, [run.config.model], run.home) is untouched, "the pretrained model has heard nothing"
+
+    (tmp_path / "corpus.csv").write_text("\n".join(lines[:3]))
+    with pytest.raises(LeakageError, match="All 2 recordings"):
+        probe_run(run, corpus=open_corpus("table", tmp_path), tasks=["label"])

@@ -51,7 +51,9 @@ class Candidate:
     ) -> Recording:
         """Return the recording that this becomes."""
         load = functools.partial(read_audio, self.file, self.start, self.stop)
-        return Recording(self.name, load, duration, self.group, self.scored, words, phones, dict(labels))
+        return Recording(
+            self.name, load, duration, self.group, self.scored, words, phones, dict(labels), file=self.file
+        )
 
 
 @dataclass(frozen=True)
