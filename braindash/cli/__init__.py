@@ -22,6 +22,7 @@ from braindash.cli import (
     comparing,
     evaluation,
     machine,
+    marking,
     models,
     probing,
     reporting,
@@ -76,6 +77,7 @@ machine.add_to(app)
 app.add_typer(studies.app, name="study")
 app.add_typer(models.app, name="model")
 sharing.add_to(runs.app)
+marking.add_to(runs.app)
 app.add_typer(runs.app, name="runs")
 
 

@@ -341,5 +341,7 @@ def list_line(group: str, rows: Sequence[RunRow]) -> list[Any]:
         only({r.recipe for r in readable}),
         "with controls" if any(r.control not in ("", "none") for r in rows) else "",
         f"{sum(r.has_results for r in rows)} of {len(rows)}",
+        "",  # stars and tags are of single runs
         f"group of {len(rows)} runs",
+        "",
     ]
