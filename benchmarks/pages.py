@@ -1,0 +1,226 @@
+"""The pages at a lab's size, in Chromium: first paint, every control, what travels, and memory.
+
+    python benchmarks/pages.py [--home HOME] [--rounds N] [--only PAGE …] [--sessions [N CHANGES]] [--json]
+
+The home holds one subject of 100,000 voxels, 13 layers, 3 models and 1,000 runs (benchmarks/parts/synthetic_home.py
+writes it, in about three minutes, unless --home names one that is there). Every time stands beside that of a blank
+Streamlit page served in the same way, visited in turn with the others. ``--sessions`` watches the server's
+memory instead, while several readers go from page to page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent / "parts"))
+
+import page_controls
+import page_maps
+import page_sessions
+from browser import Server, blank_server, braindash_server, chromium, seen, visit, window
+from synthetic_home import build
+
+from braindash.config import Home
+from braindash.ui.layout import SECTIONS
+
+PAINT, CONTROL, BEYOND_BLANK = 1000, 300, 500  # ms: first paint; a control; a page with a map beyond a blank one
+SWAP, MAP, PICTURE = 16, 100, 50  # ms to draw maps anew; kB of a map; ms of a picture drawn by the server
+TABLE = 1000  # ms: the table of 1,000 runs, whole
+MAP_PAGE, TABLE_PAGE = "cortex", "runs"
+
+Row = dict[str, Any]
+
+
+def page_names(only: Sequence[str]) -> list[str]:
+    """Return the addresses of the pages in the navigation."""
+    every = [p.url for entries in SECTIONS.values() for p in entries]
+    unknown = set(only) - set(every)
+    if unknown:
+        raise SystemExit(f"There is no page {', '.join(sorted(unknown))}; there are {', '.join(every)}.")
+    return [p for p in every if not only or p in only]
+
+
+def cold(browser: Any, home: Path, pages: Sequence[str]) -> dict[str, Row]:
+    """Visit each page as the first one of a fresh server and a fresh browser."""
+    found = {}
+    for page in pages:
+        server = braindash_server(home)
+        server.start()
+        context = window(browser)
+        try:
+            found[page] = visit(context, address(server, page))[1]
+        finally:
+            context.close()
+            server.stop()
+    return found
+
+
+def address(server: Server, page: str) -> str:
+    return f"{server.url}/{'' if page == 'home' else page}"
+
+
+def warm(browser: Any, server: Server, blank: Server, pages: Sequence[str], rounds: int) -> dict[str, Row]:
+    """Visit the pages in turn, each by its address and by a click in the navigation, a blank page between them."""
+    context = window(browser)
+    links: dict[str, list[Row]] = {page: [] for page in ("blank", *pages)}
+    clicks: dict[str, list[Row]] = {page: [] for page in pages}
+    titles = {p.url: p.title for entries in SECTIONS.values() for p in entries}
+    try:
+        for turn in range(rounds + 1):
+            for page in pages:
+                tab, times = visit(context, blank.url)
+                tab.close()
+                links["blank"].append(times)
+                tab, times = visit(context, address(server, page))
+                links[page].append(times)
+                elsewhere = "study" if page != "study" else "runs"
+                tab.get_by_test_id("stSidebarNav").get_by_role("link", name=titles[elsewhere], exact=True).click()
+                seen(tab)
+                tab.evaluate("__seen.arm()")
+                tab.get_by_test_id("stSidebarNav").get_by_role("link", name=titles[page], exact=True).click()
+                tab.wait_for_function("__seen.heading > 0")
+                clicks[page].append(seen(tab))
+                tab.close()
+            if turn == 0:  # what the first round finds is not kept yet
+                for kept in (*links.values(), *clicks.values()):
+                    kept.clear()
+    finally:
+        context.close()
+    return {
+        page: {"link": middle(links[page])} | ({"click": middle(clicks[page])} if page in clicks else {})
+        for page in links
+    }
+
+
+def middle(rows: Sequence[Row]) -> Row:
+    """Return the median of every number."""
+    return {key: statistics.median(r[key] for r in rows) for key in rows[0]}
+
+
+@contextmanager
+def home_of(given: Path | None) -> Iterator[Home]:
+    """Lend the home that is measured; without one, a new one that is removed at the end."""
+    if given is not None:
+        yield Home(given.resolve())
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Home(Path(folder) / "home")
+
+
+def judge(found: Row) -> list[Row]:
+    """Return one row a target: what it is, the limit, the worst that was seen, whether it is met."""
+    rows: list[Row] = []
+
+    def check(what: str, value: float, limit: float, unit: str, where: str) -> None:
+        rows.append({"what": what, "limit": limit, "worst": value, "unit": unit, "where": where, "met": value <= limit})
+
+    warm_pages = {p: t for p, t in found["warm"].items() if p != "blank"}
+    if warm_pages:
+        for how, words in (("link", "by its address"), ("click", "by a click")):
+            page = max(warm_pages, key=lambda p: warm_pages[p][how]["heading"])
+            check(f"first paint, {words}", warm_pages[page][how]["heading"], PAINT, "ms", page)
+    blank = found["warm"]["blank"]["link"]["drawn"]
+    if MAP_PAGE in warm_pages:
+        beyond = warm_pages[MAP_PAGE]["link"]["drawn"] - blank
+        check("page with maps, whole, beyond a blank page", beyond, BEYOND_BLANK, "ms", MAP_PAGE)
+    if TABLE_PAGE in warm_pages:
+        check("table of 1,000 runs, whole", warm_pages[TABLE_PAGE]["click"]["drawn"], TABLE, "ms", TABLE_PAGE)
+    for row in found["controls"]:
+        check("control, seen before", row["again"]["drawn"], CONTROL, "ms", f"{row['page']}: {row['control']}")
+    maps = found.get("maps")
+    if maps:
+        check("maps drawn anew in the browser", maps["swap_ms"], SWAP, "ms", f"{maps['maps']} maps")
+        check("a map as it travels", maps["map_kB"], MAP, "kB", "the largest")
+        check("picture drawn by the server", maps["server_png_ms"], PICTURE, "ms", f"{maps['png_height']} px")
+    return rows
+
+
+def show(found: Row) -> None:
+    """Print the tables."""
+    print(f"{found['n_targets']:,} targets; load average {found['load'][0]:.1f} before, {found['load'][1]:.1f} after\n")
+    blank = found["warm"]["blank"]["link"]
+    print("ms                cold: heading  whole   address: heading  whole   × blank  + blank   click: heading  whole")
+    print(f"{'blank':<14}{'':>17}{'':>7}{blank['heading']:>18.0f}{blank['drawn']:>7.0f}")
+    for page, times in found["warm"].items():
+        if page == "blank":
+            continue
+        link, click, first = times["link"], times["click"], found["cold"].get(page)
+        began = f"{first['heading']:>17.0f}{first['drawn']:>7.0f}" if first else f"{'–':>17}{'–':>7}"
+        print(
+            f"{page:<14}{began}{link['heading']:>18.0f}{link['drawn']:>7.0f}{link['drawn'] / blank['drawn']:>10.1f}"
+            f"{link['drawn'] - blank['drawn']:>9.0f}{click['heading']:>17.0f}{click['drawn']:>7.0f}"
+        )
+    print("\nms from the input: first time, and again (asked: when the browser asks the server)")
+    for row in sorted(found["controls"], key=lambda r: -r["again"]["drawn"]):
+        first, again = row["first"], row["again"]
+        print(
+            f"{row['page']:<10} {row['control'][:44]:<44} first {first['drawn']:>6.0f}  again {again['drawn']:>6.0f}"
+            f"  asked {again['asked']:>4.0f}  script {again['script']:>5.0f}  {row['kB']:>7.0f} kB"
+        )
+    if "maps" in found:
+        print("\nthe same map of all targets")
+        for key, value in found["maps"].items():
+            print(f"  {key:<28}{value:>12,.1f}")
+    print("\ntarget                                            limit     worst")
+    for row in found["targets"]:
+        if row["what"].startswith("control") and row["met"]:
+            continue
+        verdict = "met" if row["met"] else "MISSED"
+        print(
+            f"{row['what']:<46}{row['limit']:>7,.0f} {row['unit']:<3}{row['worst']:>7,.0f}  {verdict:<7}{row['where']}"
+        )
+    n = [r["met"] for r in found["targets"] if r["what"].startswith("control")]
+    print(f"controls within {CONTROL} ms: {sum(n)} of {len(n)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--home", type=Path, help="where the home is, or is to be written; a temporary one by default")
+    parser.add_argument("--rounds", type=int, default=3, help="visits of each page on warm data")
+    parser.add_argument("--only", nargs="*", default=[], help="these pages only, by their address")
+    parser.add_argument("--skip", nargs="*", default=[], choices=["cold", "controls", "maps"])
+    parser.add_argument("--sessions", nargs="*", type=int, metavar="N", help="readers and page changes: 10 50")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    pages = page_names(arguments.only)
+    with home_of(arguments.home) as home, chromium() as browser:
+        facts = build(home)
+        load = os.getloadavg()[0]
+        if arguments.sessions is not None:
+            readers, changes = (*arguments.sessions, *(10, 50)[len(arguments.sessions) :])
+            page_sessions.report(browser, home.path, readers, changes, arguments.json)
+            return
+        found: Row = {"n_targets": facts["n_targets"], "cores": os.cpu_count()}
+        found["cold"] = cold(browser, home.path, pages) if "cold" not in arguments.skip else {}
+        server = braindash_server(home.path)
+        server.start()
+        try:
+            with blank_server() as blank:
+                found["warm"] = warm(browser, server, blank, pages, arguments.rounds)
+            wanted = pages if "controls" not in arguments.skip else []
+            found["controls"] = [
+                row for page in wanted for row in page_controls.measure(browser, address(server, page), page)
+            ]
+            if MAP_PAGE in pages and "maps" not in arguments.skip:
+                found["maps"] = page_maps.measure(browser, address(server, MAP_PAGE), home)
+        finally:
+            server.stop()
+    found["load"] = [load, os.getloadavg()[0]]
+    found["targets"] = judge(found)
+    if arguments.json:
+        print(json.dumps({"pages": found}))
+    else:
+        show(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""A server, Chromium, and a clock inside the page: what a reader sees when.
+
+All times are milliseconds by the browser's own clock, from the input (or the start of the navigation):
+"heading" is the first frame with a heading; "asked" when the browser has told the server (some of
+Streamlit's widgets wait before they do); "script" when the page's script has ended; "drawn" when the last
+thing on the page, charts and maps too, has changed and nothing more followed for a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+QUIET = 250  # ms without a change
+TIMEOUT = 60_000
+BLANK = 'import streamlit as st\nst.set_page_config(page_title="blank", layout="wide")\nst.title("Blank")\n'
+
+# set up before anything else runs in the page
+CLOCK = """
+(() => {
+  const seen = { input: 0, heading: 0, asked: 0, script: 0, drawn: 0, painted: 0, paints: 0, state: "", before: "" };
+  window.__seen = seen;
+  seen.arm = () => {
+    Object.assign(seen, { input: 0, heading: 0, asked: 0, script: 0, drawn: 0, painted: 0, paints: 0, armed: true });
+    seen.before = document.querySelector("[data-testid=stHeading]")?.innerText ?? "";
+  };
+  const now = () => performance.now();
+  for (const kind of ["click", "keydown"])
+    addEventListener(kind, () => { if (seen.armed && !seen.input) seen.input = now(); }, true);
+  const app = () => document.querySelector("[data-testid=stApp]");
+  const look = () => {
+    const state = app()?.getAttribute("data-test-script-state") ?? "";
+    if (state !== seen.state) {
+      seen.state = state;
+      if (state === "running" || state === "rerunRequested") { if (!seen.asked) seen.asked = now(); }
+      else if (state === "notRunning") seen.script = now();
+    }
+    if (!seen.heading) {
+      const heading = document.querySelector("[data-testid=stHeading]");
+      const text = heading?.offsetParent ? heading.innerText : "";
+      if (text && text !== seen.before) seen.heading = now();
+    }
+  };
+  new MutationObserver((records) => {
+    look();
+    for (const r of records) {
+      const at = r.target.nodeType === 1 ? r.target : r.target.parentElement;
+      const within = at?.closest("[data-testid=stMain]") && !at.closest("[data-testid=stStatusWidget]");
+      if (within && r.type !== "attributes") { seen.drawn = now(); break; }
+    }
+  }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true,
+                         attributeFilter: ["data-test-script-state"] });
+  const put = CanvasRenderingContext2D.prototype.putImageData;
+  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+    put.apply(this, given);
+    seen.painted = seen.drawn = now();
+    seen.paints += 1;
+  };
+  seen.quiet = (ms) => seen.script > 0 && seen.state === "notRunning"
+    && now() - Math.max(seen.script, seen.drawn, seen.input) > ms;
+})();
+"""
+
+
+@dataclass
+class Server:
+    """A Streamlit server that this process started; `stop` ends it."""
+
+    command: list[str]
+    environment: dict[str, str]
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> float:
+        """Start, wait until the server answers, and return the seconds that took."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [part.format(port=self.port) for part in self.command],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **self.environment},
+        )
+        while time.monotonic() - began < 120:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
+                return time.monotonic() - began
+            time.sleep(0.1)
+        raise RuntimeError("the server did not start")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
+
+    def memory(self) -> float:
+        """Return the megabytes that belong to the process alone (USS)."""
+        import psutil
+
+        assert self.process is not None
+        return float(psutil.Process(self.process.pid).memory_full_info().uss) / 1e6
+
+
+def braindash_server(home: Path) -> Server:
+    """Return the pages of a home, not yet started."""
+    command = [sys.executable, "-m", "braindash.ui.serve", "--home", str(home), "--port", "{port}"]
+    return Server(command, {"PYTHONPATH": str(ROOT)})
+
+
+@contextlib.contextmanager
+def blank_server() -> Iterator[Server]:
+    """Serve a page that holds nothing but a title, with the same settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "blank.py"
+        script.write_text(BLANK, encoding="utf-8")
+        server = Server([sys.executable, "-m", "streamlit", "run", str(script), "--server.port", "{port}"], {})
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """Start Debian's Chromium, or the one that Playwright brings."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def window(browser: Any) -> Any:
+    """Return a new window with a cache of its own and the clock in every page."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.add_init_script(CLOCK)
+    context.set_default_timeout(TIMEOUT)
+    return context
+
+
+def seen(page: Any) -> dict[str, float]:
+    """Wait until the page is at rest; return its times in ms since the input, else since the navigation began."""
+    page.wait_for_function(f"window.__seen && __seen.heading >= 0 && __seen.quiet({QUIET})")
+    found: dict[str, float] = page.evaluate(
+        "() => { const s = __seen, of = (t) => t ? t - s.input : 0;"
+        " return { heading: of(s.heading), asked: of(s.asked), script: of(s.script), drawn: of(s.drawn),"
+        " painted: of(s.painted), paints: s.paints }; }"
+    )
+    return found
+
+
+def visit(context: Any, url: str) -> tuple[Any, dict[str, float]]:
+    """Open an address in a new tab; return the tab and its times."""
+    page = context.new_page()
+    page.goto(url, wait_until="commit")
+    page.wait_for_function("window.__seen && __seen.heading > 0")
+    return page, seen(page)
+
+
+def act(page: Any, action: Any) -> dict[str, float]:
+    """Do something on a page at rest and return its times; where the page never asked the server, ``asked`` is 0."""
+    page.evaluate("__seen.arm()")
+    action()
+    with contextlib.suppress(Exception):  # a control that asks nothing of the server
+        page.wait_for_function("__seen.asked > 0", timeout=1500)
+    if not page.evaluate("__seen.asked"):
+        return {}
+    return seen(page)

@@ -1,0 +1,116 @@
+"""Every control that a page shows, found by its role, worked there and back, and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from browser import act, visit, window
+
+MOST = 14  # controls of a page that are worked
+MAIN = "[data-testid=stMain]"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control: what it is called, and how it is set to another value and back."""
+
+    name: str
+    there: Callable[[], None]
+    back: Callable[[], None]
+
+
+def measure(browser: Any, url: str, page_name: str) -> list[dict[str, Any]]:
+    """Work the controls of a page; return a row each: first time, again, and the kilobytes that came for the first.
+
+    "First" is a value that nobody has asked for since the server began, as far as this page's visits go; "again" is
+    the better known half of the way back and there once more.
+    """
+    context = window(browser)
+    received = [0]
+    rows = []
+    try:
+        page, _ = visit(context, url)
+        client = context.new_cdp_session(page)
+        client.send("Network.enable")
+        client.on(
+            "Network.webSocketFrameReceived", lambda e: _count(received, len(e["response"]["payloadData"]) * 0.75)
+        )
+        client.on("Network.loadingFinished", lambda e: _count(received, e["encodedDataLength"]))
+        for control in list(_controls(page))[:MOST]:
+            received[0] = 0
+            first = act(page, control.there)
+            n_bytes = received[0]
+            back = act(page, control.back)
+            again = act(page, control.there)
+            act(page, control.back)
+            if not first or not back or not again:  # asks nothing of the server
+                continue
+            again = min(back, again, key=lambda t: t["drawn"])
+            rows.append(
+                {"page": page_name, "control": control.name, "first": first, "again": again, "kB": n_bytes / 1e3}
+            )
+    finally:
+        context.close()
+    return rows
+
+
+def _count(total: list[int], n: float) -> None:
+    total[0] += int(n)
+
+
+def _controls(page: Any) -> Iterator[Control]:
+    """Find sliders, rows of buttons, drop-down lists and switches that a reader could work."""
+    main = page.locator(MAIN)
+    for slider in _visible(main.get_by_role("slider")):
+        if slider.is_enabled():
+            yield Control(
+                f"slider {_label(slider)}",
+                lambda s=slider: s.press("ArrowLeft"),
+                lambda s=slider: s.press("ArrowRight"),
+            )
+    for group in _visible(main.get_by_role("radiogroup")):
+        options = group.get_by_role("radio")
+        now = [o.get_attribute("aria-checked") == "true" for o in options.all()]
+        if True in now and False in now:
+            old, new = options.nth(now.index(True)), options.nth(now.index(False))
+            yield Control(f"choice {_label(group)}", lambda o=new: o.click(), lambda o=old: o.click())
+    for box in _visible(main.get_by_test_id("stSelectbox")):
+        field = box.get_by_role("combobox")
+        if field.count() and field.is_enabled() and (options := _number_of_options(page, field)) > 1:
+            yield Control(
+                f"list {box.locator('label').first.inner_text()}",
+                lambda f=field: _step(page, f, "ArrowDown"),
+                lambda f=field: _step(page, f, "ArrowUp"),
+            )
+    for switch in _visible(main.get_by_test_id("stCheckbox")):
+        if switch.locator("input").is_enabled():
+            target = switch.locator("label").first
+            yield Control(f"switch {switch.inner_text()}", lambda t=target: t.click(), lambda t=target: t.click())
+
+
+def _visible(found: Any) -> list[Any]:
+    return [item for item in found.all() if item.is_visible()]
+
+
+def _label(item: Any) -> str:
+    said = item.get_attribute("aria-label") or ""
+    return said or str(item.evaluate("e => e.closest('[data-testid^=st]')?.querySelector('label')?.innerText ?? ''"))
+
+
+def _number_of_options(page: Any, field: Any) -> int:
+    field.click()
+    page.get_by_role("option").first.wait_for()
+    n = int(page.get_by_role("option").count())
+    page.keyboard.press("Escape")
+    return n
+
+
+def _step(page: Any, field: Any, key: str) -> None:
+    """Choose the next option of an open list; the clock starts with the key that chooses it."""
+    field.click()
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press(key)
+    page.evaluate("__seen.arm()")
+    page.keyboard.press("Enter")
