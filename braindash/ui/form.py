@@ -13,6 +13,7 @@ import streamlit as st
 from braindash.config import TuneConfig
 from braindash.errors import BraindashError
 from braindash.ui import links, names, settings
+from braindash.ui.glossary_help import explain
 from braindash.ui.settings import Path, Setting
 from braindash.ui.text import escape
 
@@ -27,6 +28,40 @@ LAYER_NAMES = {
 }
 
 
+TERMS_OF: dict[str, tuple[str, ...]] = {  # what the glossary says of a setting
+    "recipe": ("recipe", "lora", "head"),
+    "loss": ("loss", "mse_loss", "spatial_loss", "temporal_loss"),
+    "control": ("control",),
+    "rois": ("region_groups",),
+    "min_ceiling": ("noise_ceiling",),
+    "permute_block": ("block",),
+    "lora.rank": ("rank",),
+    "lora.alpha": ("lora",),
+    "head.kind": ("head", "hrf"),
+    "head.rank": ("rank",),
+    "layer": ("layer",),
+    "optimiser.epochs": ("epoch",),
+    "optimiser.patience": ("validation_r",),
+    "keep": ("validation_r",),
+    "block_trs": ("tr",),
+    "window.context": ("window",),
+    "window.readout": ("window",),
+    "delays": ("fir_delays",),
+    "encoding.layers": ("layer",),
+    "encoding.window.context": ("window",),
+    "encoding.window.readout": ("window",),
+    "encoding.delays": ("fir_delays",),
+    "encoding.lags": ("lags",),
+    "encoding.alphas": ("penalty", "leave_one_story_out"),
+    "encoding.select": ("r", "r2"),
+    "encoding.ceiling": ("noise_ceiling",),
+    "encoding.ceiling_threshold": ("noise_ceiling", "excluded"),
+    "encoding.n_boot": ("interval",),
+    "encoding.n_permutations": ("permutation_test",),
+    "encoding.block_trs": ("block",),
+    "encoding.fdr": ("q",),
+    "seed": ("seed",),
+}
 _NONE = re.compile(r"[;,] (?:None|empty): [^.;()]*")  # said by the default that follows
 
 
@@ -116,6 +151,7 @@ def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
         default=begin if begin in options else OWN_LOSS if setting.dotted == "loss" else setting.default,
         names=lambda c: names.choice(setting.path[-1], c),
         persist=True,
+        help=meaning(setting),
     )
     if chosen == OWN_LOSS:
         chosen = st.text_input(
@@ -126,6 +162,11 @@ def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
         )
     st.caption(help_line(setting))
     return chosen
+
+
+def meaning(setting: Setting) -> str | None:
+    """Return what the glossary says of a setting, for its hover help; None where it says nothing."""
+    return explain(*TERMS_OF[setting.dotted]) if setting.dotted in TERMS_OF else None
 
 
 def help_line(setting: Setting) -> str:
@@ -161,6 +202,7 @@ def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
             index=s.choices.index(str(begin)),
             format_func=lambda c: names.choice(s.path[-1], c),
             key=key,
+            help=meaning(s),
             persist_state="session",
         )
     if s.kind == "switch":
@@ -175,6 +217,7 @@ def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
             format="%d",
             placeholder=s.empty or None,
             key=key,
+            help=meaning(s),
             persist_state="session",
         )
     if s.kind == "decimal":
@@ -187,6 +230,7 @@ def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
             format="%g",
             placeholder=s.empty or None,
             key=key,
+            help=meaning(s),
             persist_state="session",
         )
     if s.kind == "names":
@@ -198,10 +242,13 @@ def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
             max_chars=s.max_length,
             placeholder=s.empty or None,
             key=key,
+            help=meaning(s),
             persist_state="session",
         )
     shown = "" if begin is None else settings.join_numbers(begin)
-    text = st.text_input(s.title, value=shown, placeholder=s.empty or None, key=key, persist_state="session")
+    text = st.text_input(
+        s.title, value=shown, placeholder=s.empty or None, key=key, help=meaning(s), persist_state="session"
+    )
     return begin if text.strip() == shown else settings.parse_numbers(text, s)
 
 
@@ -223,6 +270,7 @@ def _names_widget(s: Setting, offer: Offer, begin: Any, key: str) -> tuple[str, 
         format_func=label,
         placeholder=s.empty,
         key=key,
+        help=meaning(s),
         persist_state="session",
     )
     if not chosen:

@@ -9,7 +9,9 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import group_actions, groups, names, notices, readers
-from braindash.ui.results import chart, theme
+from braindash.ui.barrier import guarded
+from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, number, shorten
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def draw(group: str) -> None:
     live = any(r.state in names.LIVE_STATES for r in rows)
     st.subheader(f"Group {escape(shorten(group, 100))}")
     group_actions.buttons(group, rows)
-    st.fragment(_draw, run_every=REFRESH if live else None)(group, live)
+    st.fragment(guarded(_draw), run_every=REFRESH if live else None)(group, live)
 
 
 def _draw(group: str, was_live: bool) -> None:
@@ -191,7 +193,7 @@ def _ranked(outcome: Outcome) -> tuple[bool, bool, float]:
 
 def _table(group: Group) -> None:
     shown = table(group)
-    st.subheader("Every setting")
+    st.subheader("Every setting", help=explain("validation_r", "seed", "delta"))
     formats = {"Validation r": "%.4f", "± seeds": "%.4f", "Before tuning": "%.4f"}
     formats |= {"Test difference": "%+.4f", "± seeds, test": "%.4f"}
     st.dataframe(

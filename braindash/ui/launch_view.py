@@ -11,6 +11,7 @@ import streamlit as st
 from braindash.config import CONTROL_NAMES, ExecutorConfig, Home, TuneConfig, validate
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, readers
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape
 
 GRID_HELP = (
@@ -63,7 +64,7 @@ def draw(config: TuneConfig) -> tuple[Plan, list[TuneConfig]] | None:
         seeds = int(
             st.number_input(
                 "Seeds", min_value=1, max_value=100, value=1, step=1, key="plan_seeds", persist_state="session",
-                help="Runs of each setting, which differ in nothing but the seed: how much of a result is chance.",
+                help=f"Runs of each setting.\n\n{explain('seed')}",
             )
         )  # fmt: skip
         controls = _controls(config)
@@ -105,7 +106,7 @@ def _controls(config: TuneConfig) -> tuple[str, ...]:
         placeholder="none",
         key="plan_controls",
         persist_state="session",
-        help="Trained in the same way, for as many steps, with the same seed; shown beside the run in its results.",
+        help=f"Shown beside the run in its results.\n\n{explain('control')}",
     )
     for name, reason in reasons.items():
         st.caption(escape(f"{names.choice('control', name)} is not possible here: {reason}"))

@@ -9,7 +9,9 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, readers
-from braindash.ui.results import chart, theme
+from braindash.ui.barrier import guarded
+from braindash.ui.charts import chart, theme
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import duration, escape, moment
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def metrics(run: Run) -> list[dict[str, Any]]:
 def watch(row: RunRow) -> None:
     """Draw the run, and go on drawing it while it is live."""
     every = REFRESH if row.state in names.LIVE_STATES else None
-    st.fragment(_draw, run_every=every)(row.id, row.state, row.has_results)
+    st.fragment(guarded(_draw), run_every=every)(row.id, row.state, row.has_results)
 
 
 def _draw(run_id: str, state: str, had_results: bool) -> None:
@@ -103,7 +105,8 @@ def _curves(run: Run) -> None:
             "Above\\: the loss of every step (thin) and its running mean. Below\\: after each epoch, the correlation "
             "of predicted and measured responses on the validation stories, not corrected for noise; the star is the "
             "epoch that is kept. A ridge fitted anew to the tuned features chooses it (recipe head: the head); "
-            "a dotted curve is what the head in training predicts itself."
+            "a dotted curve is what the head in training predicts itself.",
+            help=explain("loss", "epoch", "validation_r"),
         )
     except BraindashError as error:
         notices.mistake(error)

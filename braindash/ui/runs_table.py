@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import groups, names, readers
 from braindash.ui.barrier import guarded
+from braindash.ui.glossary_help import explain
 from braindash.ui.groups import GroupLine
 from braindash.ui.text import count, duration, shorten
 
@@ -158,8 +159,8 @@ def _draw(which: str, before: tuple[str | None, str | None]) -> None:
             ),
             "Validation r": st.column_config.TextColumn(
                 "Validation r",
-                help="On the validation stories, of the epoch kept; of a group, the best setting: mean ± standard "
-                "deviation over seeds.",
+                help="Of a group: its best setting, mean ± standard deviation over seeds.\n\n"
+                f"{explain('validation_r')}",
             ),
             "Note": st.column_config.TextColumn("Note", width="large"),
         },

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from braindash.ui import chosen, controls_view, findings_view, notices, readers, tables
+from braindash.ui.glossary_help import explain
 from braindash.ui.layout import CORTEX, ENCODING, RUNS, STUDY
 from braindash.ui.methods import show_methods
 from braindash.ui.results import answer, curves_section, headline, provenance_line
@@ -17,7 +18,7 @@ controls_view.section(results)
 curves_section(results)
 findings_view.sections(readers.store().get(row.id), results)
 
-st.subheader("Noise ceilings, and what was left out")
+st.subheader("Noise ceilings, and what was left out", help=explain("noise_ceiling", "excluded"))
 for sentence in (tables.ceiling_sentence(results), *tables.excluded_sentences(results)):
     if sentence:
         st.text(sentence)

@@ -122,3 +122,10 @@ def test_every_term_that_a_page_explains_exists() -> None:
     found = used_terms()
     assert found
     assert set(found) <= set(TERMS), set(found) - set(TERMS)
+
+
+def test_the_maps_explain_their_layer_and_their_masks() -> None:
+    found = used_terms()
+    for key in ("layer", "state_0", "q", "permutation_test"):
+        assert "flatmaps.py" in found[key], key
+    assert "selection_view.py" in found["r_norm"]
