@@ -30,14 +30,14 @@ def parcel_level(region: str) -> int | None:
     return next((i for i, group in enumerate(LEVELS) if name in groups[group]), None)
 
 
-def regions_kept(regions: Iterable[str]) -> list[str]:
+def regions_kept(regions: Iterable[str], named: Iterable[str] = ()) -> list[str]:
     """Return the regions whose resamples are kept: named groups, and the parcels that `LEVELS` are made of.
 
-    A study without either keeps its own regions, if they are few.
+    ``named`` are groups of a lab's own. A study without any group of ours keeps its own regions, if they are few.
     """
-    every = list(regions)
-    chosen = [r for r in every if r in region_groups() or parcel_level(r) is not None]
-    if set(chosen) <= set(WHOLE) and len(every) <= FEW_REGIONS:
+    every, groups = list(regions), {*region_groups(), *named}
+    chosen = [r for r in every if r in groups or parcel_level(r) is not None]
+    if set(chosen) - set(named) <= set(WHOLE) and len(every) <= FEW_REGIONS:
         return every
     return chosen
 
@@ -50,8 +50,8 @@ class RegionSamples:
     regions : list of str
     """
 
-    def __init__(self, regions: Iterable[str]) -> None:
-        self.regions = regions_kept(regions)
+    def __init__(self, regions: Iterable[str], named: Iterable[str] = ()) -> None:
+        self.regions = regions_kept(regions, tuple(named))
         self._found: dict[str, dict[tuple[str, str, int, str], np.ndarray]] = {"r": {}, "r_norm": {}}
         self._units: dict[str, int] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -50,8 +52,11 @@ TITLES: dict[str, str] = {
 }
 
 
-def region_groups() -> dict[str, tuple[str, ...]]:
-    """Return the named groups and the HCP-MMP1 parcels (without hemisphere) of each.
+OwnGroups = Mapping[str, Sequence[str]]  # a lab's own: name -> parcels, regions of a study, named groups
+
+
+def region_groups(own: OwnGroups | None = None) -> dict[str, tuple[str, ...]]:
+    """Return the named groups and the HCP-MMP1 parcels (without hemisphere) of each, then a lab's own groups.
 
     ``primary_auditory``, ``early_auditory`` and ``late_language`` are those of Moussa &
     Toneva (2025); ``ag``, ``ltc``, ``ifg`` and ``mfg`` those of their multi-participant
@@ -60,7 +65,36 @@ def region_groups() -> dict[str, tuple[str, ...]]:
     it shares no parcel with the language groups. ``cortex``, ``left`` and ``right`` are made
     of all targets and list no parcels.
     """
-    return {**dict.fromkeys(_WHOLE, ()), **_GROUPS}
+    named = {**dict.fromkeys(_WHOLE, ()), **_GROUPS}
+    return named | {k: tuple(v) for k, v in (own or {}).items() if k not in named}
+
+
+def check_own_groups(own: OwnGroups, known: Collection[str] = ()) -> None:
+    """Raise BraindashError for a lab's own group whose name is taken, or that has a member nobody knows.
+
+    Parameters
+    ----------
+    own : name -> members
+    known : collection of str
+        Parcels and regions of studies; members are these and the named groups, each with ``_left`` or
+        ``_right`` at its end if only one hemisphere is meant.
+    """
+    parcels = set(known)
+    taken = {*_WHOLE, *_GROUPS, *parcels, *(_hemisphere(p)[0] for p in parcels)}
+    for name, members in own.items():
+        if name in taken:
+            raise BraindashError(
+                f"{name!r} is the name of a region already, and cannot be that of a group of your own.",
+                f"Call it otherwise, such as my_{name}.",
+            )
+        for member in members:
+            if member not in taken and _hemisphere(member)[0] not in taken:
+                if member in own:
+                    raise BraindashError(
+                        f"Group {name!r} has {member!r} as a member, which is itself a group of your own.",
+                        "Name its members instead.",
+                    )
+                raise BraindashError(f"Group {name!r}: region {member!r} is not known.", closest(member, taken))
 
 
 def region_title(roi: str) -> str:
@@ -80,7 +114,7 @@ def parcel_names(roi: pd.Series) -> pd.Series:
     return names.str.replace(r"_ROI$", "", regex=True)
 
 
-def region_mask(targets: pd.DataFrame, roi: str) -> np.ndarray:
+def region_mask(targets: pd.DataFrame, roi: str, own: OwnGroups | None = None) -> np.ndarray:
     """Return which targets belong to a region: (n_targets,) bool.
 
     Parameters
@@ -90,34 +124,49 @@ def region_mask(targets: pd.DataFrame, roi: str) -> np.ndarray:
     roi : str
         A named group, a parcel, or a region of the study's own. ``_left`` or ``_right``
         at its end, or ``L_`` or ``R_`` before a parcel, keeps one hemisphere.
+    own : name -> members, optional
+        A lab's own groups. A member that the study lacks counts for nothing; a region of the
+        study that has a group's name goes before it.
 
     Raises
     ------
     BraindashError
         An unknown name, or one that none of the targets belongs to.
     """
-    own = targets["roi"].fillna("").astype(str).str.strip()
+    column = targets["roi"].fillna("").astype(str).str.strip()
     hemi = targets["hemi"].fillna("").astype(str).str.upper().str[:1]
     if roi == "cortex":
         return np.ones(len(targets), dtype=bool)
     if roi in _WHOLE:
         return _some((hemi == _WHOLE[roi]).to_numpy(dtype=bool), roi, targets)
-    if roi and (own == roi).any():
-        return (own == roi).to_numpy(dtype=bool)
+    if roi and (column == roi).any():
+        return (column == roi).to_numpy(dtype=bool)
     base, side = _hemisphere(roi)
-    names = parcel_names(own)
+    names = parcel_names(column)
     if base in _GROUPS:
         mask = names.isin(_GROUPS[base]).to_numpy(dtype=bool)
     elif base and (names == base).any():
         mask = (names == base).to_numpy(dtype=bool)
-    elif base and (own == base).any():
-        mask = (own == base).to_numpy(dtype=bool)
+    elif base and (column == base).any():
+        mask = (column == base).to_numpy(dtype=bool)
+    elif own and base in own:
+        mask = _union(targets, own[base])
     else:
-        known = {*_WHOLE, *_GROUPS, *(n for n in names if n), *(n for n in own if n)}
+        known = {*_WHOLE, *_GROUPS, *(own or ()), *(n for n in names if n), *(n for n in column if n)}
         raise BraindashError(f"Region {roi!r} is not known.", closest(roi, known))
     if side:
         mask = mask & (hemi == side).to_numpy(dtype=bool)
     return _some(mask, roi, targets)
+
+
+def _union(targets: pd.DataFrame, members: Sequence[str]) -> np.ndarray:
+    inside = np.zeros(len(targets), dtype=bool)
+    for member in members:
+        try:
+            inside |= region_mask(targets, member)
+        except BraindashError:  # another study's region, or a parcel without a target here
+            continue
+    return inside
 
 
 def _hemisphere(roi: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from braindash.errors import BraindashError
 from braindash.runs.encoding import Progress, encode_one, extract_features, layer_keys, subject_fits
 from braindash.runs.leaks import refuse_leaks, seen_caveats
 from braindash.runs.maps import prepare_maps
+from braindash.runs.own_regions import own_regions
 from braindash.runs.results import write_results
 from braindash.wording import in_order, record_name, words_of
 
@@ -90,7 +91,6 @@ def evaluate_run(
     from braindash.comparing.differences import peak_layers, region_rows
     from braindash.comparing.region_samples import RegionSamples
     from braindash.comparing.summary import summarise
-    from braindash.encoding.regions import region_title
     from braindash.features.lags import for_signal
     from braindash.features.store import FeatureStore
     from braindash.speech import open_model
@@ -120,6 +120,7 @@ def evaluate_run(
 
     ceilings = shared_ceilings(study, subjects, settings)
     datasets, masks = [], []
+    own = own_regions(home, (r for s in subjects for r in study.targets(s)["roi"].dropna().unique()))
     for i, subject in enumerate(subjects):
 
         def encoding_progress(done: int, total: int, what: str, i: int = i, subject: str = subject) -> None:
@@ -138,9 +139,9 @@ def evaluate_run(
         )
         targets = study.targets(subject)
         datasets.append(data)
-        masks.append(choose_regions(targets))
+        masks.append(choose_regions(targets, own.groups))
     tell(0.94, "Comparing the models")
-    samples = RegionSamples(dict.fromkeys(r for m in masks for r in m))
+    samples = RegionSamples(dict.fromkeys(r for m in masks for r in m), named=own.groups)
     rows, differences, against = region_rows(
         datasets,
         masks,
@@ -151,7 +152,7 @@ def evaluate_run(
         keep=samples,
     )
     group, group_note = group_rows(*([r for r in table if r["subject"] in tuned_on] for table in (rows, differences)))
-    titles = {r["roi"]: region_title(r["roi"]) for r in rows}
+    titles = {r["roi"]: own.title(r["roi"]) for r in rows}
     if all(study.cortex(subject) is None for subject in subjects):
         titles["cortex"] = "All targets"
     tuned_name = candidates[1].name
@@ -183,11 +184,13 @@ def evaluate_run(
             *seen_caveats([c.ref for c in candidates], home),
             *_caveats(tuning, settings, study, datasets[0]),
             *further_subjects(subjects, tuned_on),
+            *own.caveats,
         ],
         "provenance": {
             "evaluation": for_signal(settings, study.signal, study.tr).model_dump(mode="json"),
             "weights": {c.name: models[c.name].weights_hash for c in candidates},
             "runs": {c.name: c.ref for c in candidates[1:]},
+            "regions": own.used(titles),
             "split": {p: list(study.stories_of(p)) for p in ("tune", "validation", "test")},
             "study_fingerprint": study.fingerprint(),
             "seconds": round(time.monotonic() - began, 1),
@@ -288,16 +291,16 @@ def shared_ceilings(study: Study, subjects: Sequence[str], settings: EncodingCon
     return {}
 
 
-def choose_regions(targets: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the regions that get rows: named groups, then parcels or the study's own regions, then all."""
+def choose_regions(targets: pd.DataFrame, groups: Mapping[str, Sequence[str]] | None = None) -> dict[str, np.ndarray]:
+    """Return the regions that get rows: named groups, a lab's own ``groups``, then parcels or the study's regions."""
     from braindash.encoding.regions import SYNONYMS, region_groups, region_mask
 
     masks: dict[str, np.ndarray] = {}
-    for name in region_groups():
+    for name in region_groups(groups):
         if name in SYNONYMS:
             continue
         try:
-            masks[name] = region_mask(targets, name)
+            masks[name] = region_mask(targets, name, groups)
         except BraindashError:  # the study has no target there
             continue
     own = targets["roi"].fillna("").astype(str)

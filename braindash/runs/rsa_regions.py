@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,12 @@ def refuse_untestable(n_conditions: int, tests: Settings) -> None:
 
 
 def read_regions(
-    study: Study, subject: str, conditions: Conditions, rois: Sequence[str] | None, metric: str
+    study: Study,
+    subject: str,
+    conditions: Conditions,
+    rois: Sequence[str] | None,
+    metric: str,
+    own_groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Regions:
     """Prepare the patterns of every region with enough usable targets, of the named groups or those asked for."""
     from braindash.encoding.regions import region_groups, region_mask
@@ -64,11 +69,12 @@ def read_regions(
         values, usable = response_patterns(study, subject, conditions)
     targets = study.targets(subject)
     if rois:
-        masks = {r: region_mask(targets, r) for r in rois}
+        masks = {r: region_mask(targets, r, own_groups) for r in rois}
     else:
-        every = choose_regions(targets)
-        named = {r: m for r, m in every.items() if r in region_groups()}
-        masks = every if set(named) <= {"cortex", "left", "right"} else named
+        every = choose_regions(targets, own_groups)
+        named = {r: m for r, m in every.items() if r in region_groups(own_groups)}
+        only_whole = set(named) - set(own_groups or ()) <= {"cortex", "left", "right"}
+        masks = every if only_whole else named
     kept = {r: m & usable for r, m in masks.items() if (m & usable).sum() >= FEWEST_TARGETS}
     if not kept:
         raise BraindashError(

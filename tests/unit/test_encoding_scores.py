@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.metrics import r2_score
 
 from braindash.encoding.ceiling import excluded_counts, intersubject_ceiling, noise_ceiling, normalise
-from braindash.encoding.regions import TITLES, region_groups, region_mask, region_title
+from braindash.encoding.regions import TITLES, check_own_groups, region_groups, region_mask, region_title
 from braindash.encoding.scoring import correlation, r2
 from braindash.errors import BraindashError
 
@@ -102,6 +102,38 @@ def test_groups_parcels_hemispheres_and_own_regions(targets: pd.DataFrame) -> No
     assert members("cortex") == list(range(8))
     assert members("left") == [0, 2, 3, 7]
     assert members("ag") == [5]
+
+
+def test_groups_of_ones_own_are_made_of_parcels_groups_and_regions_of_studies(targets: pd.DataFrame) -> None:
+    own = {"mine": ("primary_auditory", "L_A5", "my ROI", "another study's"), "A1": ("44",), "none": ("55b",)}
+
+    def members(roi: str) -> list[int]:
+        return np.flatnonzero(region_mask(targets, roi, own)).tolist()
+
+    assert members("mine") == [0, 1, 3, 6]
+    assert members("mine_right") == [1]
+    assert members("A1") == [0, 1], "a region of the study goes before a group of its name"
+    assert members("late_language") == [3, 4]
+    with pytest.raises(BraindashError, match="None of the 8 targets lies in region 'none'"):
+        region_mask(targets, "none", own)
+    with pytest.raises(BraindashError, match=r"'mone' is not known\. Did you mean none or mine"):
+        region_mask(targets, "mone", own)
+    with pytest.raises(BraindashError, match="'mine' is not known"):
+        region_mask(targets, "mine")
+    assert list(region_groups(own))[-3:] == ["mine", "A1", "none"]
+    assert region_groups({"cortex": ("A1",)}) == region_groups()
+
+
+def test_groups_of_ones_own_are_checked_against_what_is_known() -> None:
+    known = ["A1", "STSda", "L_44_ROI", "my ROI"]
+    check_own_groups({"mine": ("STSda_left", "R_A1", "44", "late_language", "my ROI")}, known)
+    with pytest.raises(BraindashError, match=r"region 'STSdb' is not known\. Did you mean STSda"):
+        check_own_groups({"mine": ("STSdb",)}, known)
+    for taken in ("cortex", "ltc", "A1", "44", "my ROI"):
+        with pytest.raises(BraindashError, match="is the name of a region already"):
+            check_own_groups({taken: ("STSda",)}, known)
+    with pytest.raises(BraindashError, match="itself a group of your own"):
+        check_own_groups({"mine": ("A1",), "ours": ("mine",)}, known)
 
 
 def test_unknown_regions_offer_names_and_empty_ones_say_so(targets: pd.DataFrame) -> None:
