@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from braindash.ui import tour
 from braindash.ui.barrier import guarded
 from braindash.ui.layout import ICON, LOGO, OVERVIEW, SECTIONS, to_overview
 
@@ -14,4 +15,6 @@ pages = {
 }
 # Streamlit serves the first page at / alone, under no name; a link to /overview works as well
 pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
-guarded(st.navigation(pages).run)()
+page = st.navigation(pages)
+guarded(tour.draw)(page.url_path)
+guarded(page.run)()
