@@ -229,23 +229,28 @@ def _cache() -> None:
 def prune(
     ctx: typer.Context,
     keep: Annotated[
-        float, typer.Option("--keep", metavar="GB", min=0, help="Features, and fits, to keep, newest first.")
+        float,
+        typer.Option(
+            "--keep", metavar="GB", min=0, help="Features, fits, and views in 3-D, to keep of each, newest first."
+        ),
     ] = 0.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove what can be computed again.
 
-    Features, fits of layers, and what crashes left behind. Runs and studies stay.
+    Features, fits of layers, views of the cortex in 3-D, and what crashes left behind. Runs and studies stay.
     """
     from braindash.features.store import FeatureStore
     from braindash.runs.parts import FitStore
+    from braindash.runs.viewers import ViewerStore
 
     session = Session(ctx, home, as_json)
     done = FeatureStore(session.home).prune(int(keep * 1e9))
     n_fits, fit_bytes = FitStore(session.home).prune(int(keep * 1e9))
+    n_viewers, viewer_bytes = ViewerStore(session.home).prune(int(keep * 1e9))
     left = session.store.leftovers()
-    left_bytes = fit_bytes
+    left_bytes = fit_bytes + viewer_bytes
     for folder in left:
         left_bytes += sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         shutil.rmtree(folder, ignore_errors=True)
@@ -256,8 +261,10 @@ def prune(
             "features_removed": done.n_removed,
             "features_kept": done.n_kept,
             "fits_removed": n_fits,
+            "viewers_removed": n_viewers,
             "leftovers_removed": len(left),
         },
-        f"Freed {size(freed)}: {done.n_removed} feature entries, {n_fits} fits and {len(left)} left-overs; "
+        f"Freed {size(freed)}: {done.n_removed} feature entries, {n_fits} fits, {n_viewers} views in 3-D and "
+        f"{len(left)} left-overs; "
         f"{done.n_kept} entries kept ({size(done.bytes_kept)}).",
     )

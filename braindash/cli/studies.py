@@ -46,6 +46,7 @@ def add(
     if path is None:
         raise BraindashError("No path is given.", f"Write `braindash study add {kind} PATH`.")
     from braindash.jobs.command import read_config_file
+    from braindash.runs.maps import prepare_maps
     from braindash.studies.library import add_study
     from braindash.studies.report import check_study
 
@@ -59,6 +60,8 @@ def add(
         config=read_config_file(config) if config else None,
     )
     report = check_study(study)
+    if report.ok:
+        prepare_maps(study, study.subjects, session.home, files=False)  # seconds here, or a page that waits
     session.emit(
         {"study": study.id, "status": "added", "report": report.model_dump(mode="json")},
         *report.lines(),

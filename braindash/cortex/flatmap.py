@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from braindash.studies.base import CortexMap
 
 HEIGHT = 1024  # px of the stored map; a page asks for less
-PAGE_HEIGHT = 560  # px of a map on a page
+PAGE_HEIGHT = 640  # px of what a page draws its maps with, whatever their size there
 _FORMAT = "1"  # of the stored maps; another number computes them anew
 _SULCUS, _GYRUS = 150, 205  # grey levels of the underlay
 

@@ -1,4 +1,4 @@
-"""Prepare what the flatmaps of a run need, so that the first page that shows them need not wait."""
+"""Prepare what the flatmaps of a study need, so that the first page that shows them need not wait."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def prepare_maps(study: Study, subjects: Sequence[str], home: Home) -> int:
-    """Store the map from pixels to targets of every subject, at the heights that pages and files use.
+def prepare_maps(study: Study, subjects: Sequence[str], home: Home, *, files: bool = True) -> int:
+    """Store the map from pixels to targets of every subject, at the height that pages use and, larger, for files.
 
     A subject whose map cannot be made (a surface that is missing, a full disk) is logged: its numbers are
     complete without it, and the page says what is wrong when it is opened.
@@ -34,7 +34,7 @@ def prepare_maps(study: Study, subjects: Sequence[str], home: Home) -> int:
             cortex_map = study.cortex(subject)
             if cortex_map is None:
                 continue
-            for height in (PAGE_HEIGHT, HEIGHT):
+            for height in (PAGE_HEIGHT, HEIGHT) if files else (PAGE_HEIGHT,):
                 flat_index(cortex_map, home, height)
         except (BraindashError, ImportError, OSError, ValueError, RuntimeError) as error:
             log.warning("The flatmap of subject %s could not be prepared: %s", subject, error)

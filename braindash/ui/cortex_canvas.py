@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.cortex.area import Area, format_area, parse_area
 from braindash.cortex.colour import GAIN_ACCURACY
+from braindash.cortex.flatmap import PAGE_HEIGHT
 from braindash.ui import map_values, names, readers
 from braindash.ui.canvas import Extra, Panel, Plane, flatmaps
 from braindash.ui.text import number
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from braindash.ui.map_values import View, Which
 
-HEIGHT = 640  # px of the index: what a map is drawn with, whatever its size on the page
 SIDE_BY_SIDE, ONE_BY_ONE = 420, 4000  # least width of a map on the page, px
 Q_ENDS = (0.001, 0.2)  # a q beyond them is said to be so
 AREA, TARGET = "area", "target"  # in the address
@@ -102,7 +102,7 @@ def targets_in(study_id: str, as_of: tuple[int, ...], subject: str, area: Area, 
 
     cortex_map = readers.cortex_map(study_id, subject)
     assert cortex_map is not None
-    return targets_inside(area, flat_index(cortex_map, readers.home(), HEIGHT), cortex_map)
+    return targets_inside(area, flat_index(cortex_map, readers.home(), PAGE_HEIGHT), cortex_map)
 
 
 def regions_of(view: View) -> tuple[np.ndarray, list[str]]:
@@ -143,7 +143,7 @@ def _index(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[byte
 
     cortex_map = readers.cortex_map(study_id, subject)
     assert cortex_map is not None
-    flat = flat_index(cortex_map, readers.home(), HEIGHT)
+    flat = flat_index(cortex_map, readers.home(), PAGE_HEIGHT)
     return pack_index(flat, cortex_map), flat.shape, len(readers.study(study_id).targets(subject))
 
 
@@ -172,7 +172,7 @@ def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, 
     regions = map_values.outlined(cortex_map.space)
     if not regions:
         return None
-    flat = flat_index(cortex_map, readers.home(), HEIGHT)
+    flat = flat_index(cortex_map, readers.home(), PAGE_HEIGHT)
     drawn = overlay(flat, cortex_map.space, regions, labels)
     pixels = np.zeros((flat.shape[0] * flat.shape[1], 4), dtype=np.uint8)
     alpha = 1 - drawn.clear

@@ -138,7 +138,7 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
 
 
 def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
-    from braindash.ui import cortex_canvas, map_files, selection_view, target_view
+    from braindash.ui import cortex_canvas, map_files, selection_view, target_view, viewer3d
 
     with st.spinner("Drawing the cortex. The first time takes some seconds more …"):
         cortex_canvas.draw(view, maps, bool(st.session_state.get("large")))
@@ -152,6 +152,7 @@ def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
     if view.mask != "none":
         for which in maps:
             st.text(f"{short_title(view, which)}: {map_files.passing_sentence(view, which)}")
+    viewer3d.section(view, results.caveats)
     _explained(view, maps)
     selection_view.section(view)
 
