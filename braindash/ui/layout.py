@@ -24,9 +24,11 @@ class PageEntry:
 
 OVERVIEW = PageEntry("pages/results/overview.py", "Overview", ":material/summarize:", "home", default=True)
 CORTEX = PageEntry("pages/results/cortex.py", "Cortex", ":material/neurology:", "cortex")
+EXPLORER = PageEntry("pages/results/explorer.py", "Explorer", ":material/graphic_eq:", "explorer")
 ENCODING = PageEntry("pages/results/encoding.py", "Encoding", ":material/show_chart:", "encoding")
 PROBES = PageEntry("pages/results/probes.py", "Probes", ":material/colorize:", "probes")
 RSA = PageEntry("pages/results/rsa.py", "RSA", ":material/grid_on:", "rsa")
+COMPARE = PageEntry("pages/results/compare.py", "Compare", ":material/compare_arrows:", "compare")
 STUDY = PageEntry("pages/results/study.py", "Study", ":material/menu_book:", "study")
 TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
@@ -34,7 +36,7 @@ PRESENT = PageEntry("pages/share/present.py", "Present", ":material/slideshow:",
 GLOSSARY = PageEntry("pages/help/glossary.py", "Glossary", ":material/dictionary:", "glossary")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
-    "Results": (OVERVIEW, CORTEX, ENCODING, PROBES, RSA, STUDY),
+    "Results": (OVERVIEW, CORTEX, EXPLORER, ENCODING, PROBES, RSA, COMPARE, STUDY),
     "Experiments": (TUNE, RUNS),
     "Share": (PRESENT,),
     "Help": (GLOSSARY,),
