@@ -1,13 +1,18 @@
-"""The router: page settings and navigation, nothing else. `braindash app` or `streamlit run app.py` starts it."""
+"""The router: page settings, who may come in, navigation. `braindash app` or `streamlit run app.py` starts it."""
 
 import streamlit as st
 
-from braindash.ui import tour
+from braindash.ui import colours, gate, tour
 from braindash.ui.barrier import guarded
 from braindash.ui.layout import ICON, LOGO, OVERVIEW, SECTIONS, to_overview
 
 st.set_page_config(page_title="braindash", page_icon=ICON, layout="wide")
 st.logo(LOGO, size="large")
+if (closed := gate.closed()) is not None:  # nobody who may not come in gets as far as a page
+    gate.stand_in(closed)
+    st.stop()
+gate.greet()
+colours.apply_settings()
 
 pages = {
     section: [st.Page(p.path, title=p.title, icon=p.icon, url_path=p.url, default=p.default) for p in entries]

@@ -298,6 +298,7 @@ def launch_group(
     executor: ExecutorConfig | None = None,
     *,
     name: str = "",
+    facts: Mapping[str, Any] | None = None,
 ) -> Group:
     """Make the runs of a group, all or none, and launch them in the order given.
 
@@ -310,6 +311,8 @@ def launch_group(
         Where they run; this machine by default, where they wait in line.
     name : str
         What the group is called; see `group_name`. A number is put behind a name that is taken.
+    facts : mapping, optional
+        Kept in the provenance of every run besides what is known of code and machine.
 
     Returns
     -------
@@ -328,13 +331,13 @@ def launch_group(
         raise BraindashError("The group has no runs.", "Give at least one setting.")
     store = home if isinstance(home, RunStore) else RunStore(home)
     group = group_name(configs, by_group(store.list()), name or configs[0].group)
-    facts = collect(configs[0])
+    common = collect(configs[0]) | dict(facts or {})
     runs: list[Run] = []
     try:
         for config in configs:
             member = with_settings(config, {"group": group})
             command = command_for(member)
-            runs.append(store.create(member, provenance={**facts, "seed": member.seed, "command": command}))
+            runs.append(store.create(member, provenance={**common, "seed": member.seed, "command": command}))
     except BaseException:
         for run in runs:
             store.delete(run.id)

@@ -17,7 +17,9 @@ from typing import Any
 _REST = r"[^\s\"'`<>|*?:;,()\[\]{}]*"
 _PATH = re.compile(rf"(?:(?<![\w.~:/\\-])(?:~[\w.-]*|[A-Za-z]:)?[/\\]{{1,2}}|(?<=:)[/\\])(?=[\w.~]){_REST}")
 _QUOTED = re.compile(r"([\"'`])((?:~[\w.-]*|[A-Za-z]:)?[/\\](?=[\w.~/])[^\"'`\n]*)\1")
-PRIVATE = frozenset({"host", "hostname", "user", "username", "pid", "pid_start", "boot_id", "cwd", "argv", "home"})
+PRIVATE = frozenset(
+    {"host", "hostname", "user", "username", "pid", "pid_start", "boot_id", "cwd", "argv", "home", "launched_by"}
+)
 # names that say nothing of anybody
 COMMON = frozenset({"root", "user", "users", "home", "admin", "ubuntu", "debian", "localhost", "jovyan", "nobody"})
 REMEMBERED = 60  # characters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, readers
+from braindash.ui import names, notices, permissions, readers
 from braindash.ui.run_actions import RESUMABLE
 from braindash.ui.text import count, shorten
 
@@ -25,6 +25,7 @@ class Action:
     """One button: what it says, what it will do, and in which states a run is concerned."""
 
     label: str
+    right: permissions.Action
     icon: str
     states: tuple[str, ...]
     title: str
@@ -35,6 +36,7 @@ class Action:
 ACTIONS = {
     "stop": Action(
         "Stop the group",
+        "stop",
         ":material/stop_circle:",
         ("queued", "running"),
         "Stop these runs?",
@@ -43,6 +45,7 @@ ACTIONS = {
     ),
     "resume": Action(
         "Resume the group",
+        "resume",
         ":material/play_circle:",
         RESUMABLE,
         "Go on with these runs?",
@@ -51,6 +54,7 @@ ACTIONS = {
     ),
     "delete": Action(
         "Delete the group …",
+        "delete",
         ":material/delete:",
         ("done", *RESUMABLE, "unreadable"),
         "Delete these runs?",
@@ -72,7 +76,10 @@ def buttons(group: str, rows: Sequence[RunRow]) -> None:
     with st.container(horizontal=True):
         for name, action in ACTIONS.items():
             if any(r.state in action.states for r in rows) and not (name != "stop" and live):
-                st.button(action.label, icon=action.icon, key=f"group_{name}", on_click=_ask, args=(name, group))
+                st.button(
+                    action.label, icon=action.icon, key=f"group_{name}", on_click=_ask, args=(name, group),
+                    disabled=not permissions.may(action.right), help=permissions.help_of(action.right),
+                )  # fmt: skip
     asking = st.session_state.get(_ASKING)
     if asking is not None and asking[1] == group:
         _confirm(asking[0], group, rows)
@@ -117,6 +124,7 @@ def _confirm(name: str, group: str, rows: Sequence[RunRow]) -> None:
 def _do(name: str, rows: Sequence[RunRow]) -> list[str]:
     from braindash.jobs.groups import delete_group, resume_group, stop_group
 
+    permissions.require(ACTIONS[name].right)
     if name == "stop":
         return stop_group(readers.store(), rows)
     return resume_group(readers.store(), rows) if name == "resume" else delete_group(readers.store(), rows)

@@ -14,7 +14,7 @@ import streamlit as st
 
 from braindash.config import ExecutorConfig, TuneConfig
 from braindash.errors import BraindashError
-from braindash.ui import notices, readers
+from braindash.ui import notices, permissions, readers
 from braindash.ui.launch_view import Plan
 from braindash.ui.text import count, duration, escape, memory, shorten
 
@@ -34,7 +34,10 @@ def section(config: TuneConfig, plan: Plan, configs: Sequence[TuneConfig]) -> No
         icon=":material/speed:",
         key="check",
         width="stretch",
-        help="Loads the model, reads the responses and times one step on this machine. Starts nothing.",
+        disabled=not permissions.may("launch"),
+        help=permissions.help_of(
+            "launch", "Loads the model, reads the responses and times one step on this machine. Starts nothing."
+        ),
     ):
         _check(config)
     found = _remembered(config)
@@ -49,8 +52,8 @@ def section(config: TuneConfig, plan: Plan, configs: Sequence[TuneConfig]) -> No
         icon=":material/rocket_launch:",
         key="launch",
         width="stretch",
-        disabled=blocked,
-        help="Starts a process of its own; it goes on when this page is closed.",
+        disabled=blocked or not permissions.may("launch"),
+        help=permissions.help_of("launch", "Starts a process of its own; it goes on when this page is closed."),
     ):
         _launch(config, plan, configs)
 
@@ -132,6 +135,7 @@ def check(config: TuneConfig) -> Preflight:
     """
     from braindash.jobs.preflight import Preflight
 
+    permissions.require("launch")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
         file.write_text(config.model_dump_json(), encoding="utf-8")
@@ -177,10 +181,13 @@ def start(config: TuneConfig, executor: ExecutorConfig | None = None) -> dict[st
     from braindash.jobs.preflight import preflight
     from braindash.runs.provenance import collect
 
+    who = permissions.require("launch")
     found = preflight(config, readers.home(), timed=False)
     if found.problems:
         raise BraindashError(found.problems[0].what, found.problems[0].remedy)
-    run = readers.store().create(config, provenance=collect(config, command_for(config)))
+    facts = collect(config, command_for(config)) | permissions.launched_by(who)
+    run = readers.store().create(config, provenance=facts)
+    permissions.note(run, who, "Launched")
     launch(run, executor=executor or ExecutorConfig())
     return {"run": run.id}
 
@@ -189,9 +196,10 @@ def start_group(plan: Plan, configs: Sequence[TuneConfig]) -> dict[str, str]:
     """Refuse what cannot run, else create and start every run of a group; return ``{"group": id}``."""
     from braindash.jobs.groups import MANY_RUNS, check_settings, launch_group
 
+    who = permissions.require("launch")
     if len(configs) > MANY_RUNS:
         raise BraindashError(
             f"This would launch {len(configs)} runs.", f"Vary fewer settings: at most {MANY_RUNS} runs from the page."
         )
     check_settings(readers.home(), configs)
-    return {"group": launch_group(readers.home(), configs, plan.executor).id}
+    return {"group": launch_group(readers.home(), configs, plan.executor, facts=permissions.launched_by(who)).id}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, readers
+from braindash.ui import names, notices, permissions, readers
 from braindash.ui.layout import OVERVIEW, TUNE
 from braindash.ui.text import count, shorten
 
@@ -27,6 +27,7 @@ def buttons(row: RunRow) -> None:
         notices.mistake(outcome)
     elif outcome:
         st.toast(outcome)
+    who = permissions.person()
     with st.container(horizontal=True, vertical_alignment="center"):
         if row.has_results:
             st.page_link(OVERVIEW.path, label="Results", icon=OVERVIEW.icon, query_params={"run": row.id})
@@ -35,7 +36,10 @@ def buttons(row: RunRow) -> None:
                 "Stop",
                 icon=":material/stop_circle:",
                 key="stop",
-                help="Finishes the step, writes a checkpoint, then stops. It can be resumed.",
+                disabled=not who.may("stop"),
+                help=permissions.help_of(
+                    "stop", "Finishes the step, writes a checkpoint, then stops. It can be resumed."
+                ),
                 on_click=_do,
                 args=(_stop, row.id, "Stopping after the present step."),
             )
@@ -44,14 +48,18 @@ def buttons(row: RunRow) -> None:
                 "Resume",
                 icon=":material/play_circle:",
                 key="resume",
-                help="Goes on from the last whole checkpoint.",
+                disabled=not who.may("resume"),
+                help=permissions.help_of("resume", "Goes on from the last whole checkpoint."),
                 on_click=_do,
                 args=(_resume, row.id, "The run goes on."),
             )
         if row.state != "unreadable":
             st.page_link(TUNE.path, label="Tune with these settings", icon=TUNE.icon, query_params={"like": row.id})
         if row.state not in names.LIVE_STATES:
-            st.button("Delete …", icon=":material/delete:", key="delete", on_click=_ask_to_delete, args=(row.id,))
+            st.button(
+                "Delete …", icon=":material/delete:", key="delete", on_click=_ask_to_delete, args=(row.id,),
+                disabled=not who.may("delete"), help=permissions.help_of("delete"),
+            )  # fmt: skip
     if st.session_state.get(_DELETING) == row.id:
         _confirm_delete(row)
 
@@ -68,13 +76,19 @@ def _do(action: Callable[[str], None], run_id: str, said: str) -> None:
 def _stop(run_id: str) -> None:
     from braindash.jobs.launch import stop
 
-    stop(readers.store().get(run_id))
+    who = permissions.require("stop")
+    run = readers.store().get(run_id)
+    stop(run)
+    permissions.note(run, who, "Asked to stop")
 
 
 def _resume(run_id: str) -> None:
     from braindash.jobs.launch import resume
 
-    resume(readers.store().get(run_id))
+    who = permissions.require("resume")
+    run = readers.store().get(run_id)
+    resume(run)
+    permissions.note(run, who, "Resumed")
 
 
 def _ask_to_delete(run_id: str) -> None:
@@ -103,6 +117,7 @@ def _confirm_delete(row: RunRow) -> None:
             st.rerun()
         if st.button("Delete for good", type="primary", key="delete_for_good"):
             try:
+                permissions.require("delete")
                 readers.store().delete(row.id)
             except BraindashError as error:
                 notices.mistake(error)

@@ -181,6 +181,6 @@ def test_single_values_by_key() -> None:
             with_value(settings, key, "x")
     with pytest.raises(BraindashError, match="no region"):
         with_value(settings, "regions.yours", None)
-    with pytest.raises(BraindashError, match="Did you mean colours.sequential"):
+    with pytest.raises(BraindashError, match=r"Did you mean colours\.sequential"):
         with_value(settings, "colours.sequental", "magma")
     assert {"access.view", "compute.executor", "colours.diverging", "regions.NAME"} <= set(keys())
