@@ -21,6 +21,7 @@ from braindash.errors import BraindashError
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
 from braindash.runs.leaks import refuse_leaks
+from braindash.runs.own_regions import own_regions
 from braindash.runs.partition_inputs import MODEL, Reader, Split, Vectors, choose_spaces, group_subjects
 from braindash.runs.partition_rows import SubjectFits, partition_caveats, partition_rows
 
@@ -84,7 +85,6 @@ def partition_run(
     LeakageError
         Where a model has seen a story that the study now tests on.
     """
-    from braindash.encoding.regions import region_title
     from braindash.features.lags import for_signal
     from braindash.features.store import FeatureStore
     from braindash.speech import open_model
@@ -109,6 +109,7 @@ def partition_run(
     words = Vectors(study, vectors)
     names, left_out = choose_spaces(study, chosen, spaces, words)
     store = FeatureStore(run.home)
+    own = own_regions(run.home, (r for s in chosen for r in study.targets(s)["roi"].dropna().unique()))
     groups = group_subjects(study, chosen)
     told: dict[str, Any] = {}
     scored: dict[str, SubjectFits] = {}
@@ -118,7 +119,7 @@ def partition_run(
             tell(0.02 + 0.93 * (g + fraction) / len(groups), what)
 
         reader = Reader(study, group, words, store, settings)
-        fits = _fit_group(reader, models, at, names, max_targets, within)
+        fits = _fit_group(reader, models, at, names, max_targets, own.groups, within)
         told = told or reader.told
         scored.update(fits)
     tell(0.96, "Intervals")
@@ -134,9 +135,10 @@ def partition_run(
         "spaces": [{"name": n, **told[n]} for n in [*names, MODEL]],
         "left_out": left_out,
         "removed": [n for n in names if n in LOW_LEVEL],
-        "region_titles": {r: region_title(r) for r in dict.fromkeys(row["roi"] for row in rows)},
+        "region_titles": {r: own.title(r) for r in dict.fromkeys(row["roi"] for row in rows)},
         "stories": list(dict.fromkeys(s for g in groups for s in g.test)),
         "max_targets": max_targets,
+        "regions": own.used(row["roi"] for row in rows),
         "settings": {
             "solver": "himalaya random search",
             "n_iter": N_ITER,
@@ -168,7 +170,13 @@ def read_partition(folder: Path) -> dict[str, Any] | None:
 
 
 def _fit_group(
-    reader: Reader, models: Mapping[str, Any], layer: int, names: list[str], most: int, tell: Progress
+    reader: Reader,
+    models: Mapping[str, Any],
+    layer: int,
+    names: list[str],
+    most: int,
+    own: Mapping[str, Sequence[str]],
+    tell: Progress,
 ) -> dict[str, SubjectFits]:
     from braindash.comparing.bootstrap import VarianceShare
     from braindash.encoding._held_out import scoring_units
@@ -177,7 +185,7 @@ def _fit_group(
     from braindash.features.lags import unit_rows
 
     study, group, settings = reader.study, reader.group, reader.settings
-    taken = {s: _take(study, s, most) for s in group.subjects}
+    taken = {s: _take(study, s, most, own) for s in group.subjects}
 
     def responses(stories: Sequence[str]) -> list[np.ndarray]:
         return [
@@ -235,17 +243,19 @@ def _fit_group(
     }  # fmt: skip
 
 
-def _take(study: Study, subject: str, most: int) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, int]]:
+def _take(
+    study: Study, subject: str, most: int, own: Mapping[str, Sequence[str]]
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, int]]:
     """Return the columns that are fitted, every region's mask over them, and how many usable targets it has."""
     from braindash.encoding.regions import region_groups
 
     usable = study.usable(subject)
     if not usable.any():
         raise BraindashError(f"No target of {subject!r} is finite and varies in every story.", "Check the responses.")
-    regions = choose_regions(study.targets(subject))
-    named = [r for r in regions if r in region_groups()]
+    regions = choose_regions(study.targets(subject), own)
+    named = [r for r in regions if r in region_groups(own)]
     # a parcellation's hundreds of regions are shown by their groups; a study of its own regions by these
-    only_whole = set(named) <= {"cortex", "left", "right"}
+    only_whole = set(named) - set(own) <= {"cortex", "left", "right"}
     inside = {r: np.flatnonzero(m & usable) for r, m in regions.items() if only_whole or r in named}
     inside = {r: i for r, i in inside.items() if len(i)}
     sample = {r: i[np.linspace(0, len(i) - 1, min(most, len(i))).round().astype(int)] for r, i in inside.items()}

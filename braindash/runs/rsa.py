@@ -17,6 +17,7 @@ from braindash.errors import BraindashError, closest
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, find_candidates
 from braindash.runs.leaks import refuse_leaks
+from braindash.runs.own_regions import own_regions
 from braindash.runs.rsa_conditions import UNITS, Conditions, choose_conditions, mel_patterns
 from braindash.runs.rsa_display import plane, read_rdms, write_rdms
 from braindash.runs.rsa_regions import Regions, Settings, read_regions, refuse_untestable, score_regions
@@ -93,7 +94,6 @@ def rsa_run(
     LeakageError
         Where a model has seen a story that the study now tests on.
     """
-    from braindash.encoding.regions import region_title
     from braindash.rsa import METHODS, METRICS, correlations, prepare
     from braindash.studies import open_study
 
@@ -125,16 +125,17 @@ def rsa_run(
     n_conditions = len(conditions.labels)
     refuse_untestable(n_conditions, tests)
 
+    own = own_regions(run.home, (r for s in chosen for r in study.targets(s)["roi"].dropna().unique()))
     regions: dict[str, Regions] = {}
     for i, subject in enumerate(chosen):
         tell(SHARE_OF_REGIONS * i / len(chosen), f"Responses of {subject}")
-        regions[subject] = read_regions(study, subject, conditions, rois, metric)
+        regions[subject] = read_regions(study, subject, conditions, rois, metric, own.groups)
     noiseless = "euclidean" if metric == "crossnobis" else metric
     states = _all_states(study, run, candidates, layers, conditions, tell)
     layer_rdms = {key: prepare(standardised(v), noiseless) for key, v in states.items()}
     spaces = choose_spaces(study, conditions, mel_patterns(study, conditions), noiseless, vectors)
     items = [*layer_rdms.values(), *spaces.patterns.values()]
-    region_rdms = {(s, r): p for s, own in regions.items() for r, p in own.patterns.items()}
+    region_rdms = {(s, r): p for s, found in regions.items() for r, p in found.patterns.items()}
     done = SHARE_OF_REGIONS + SHARE_OF_FEATURES
     tell(done, "Similarities")
     every = correlations([*items, *region_rdms.values()], compare, exclude=tests.exclude, groups=conditions.groups)
@@ -175,7 +176,7 @@ def rsa_run(
         "conditions": conditions.labels,
         "n_shown": n_shown,
         "left_out": conditions.left_out,
-        "region_titles": {r: region_title(r) for r in dict.fromkeys(row["roi"] for row in rows)},
+        "region_titles": {r: own.title(r) for r in dict.fromkeys(row["roi"] for row in rows)},
         "space_titles": {s: TITLES[s] for s in spaces.patterns},
         "spaces_left_out": spaces.left_out,
         "settings": {
@@ -187,6 +188,7 @@ def rsa_run(
             "n_boot": n_boot,
             "seed": seed,
         },
+        "regions": own.used(row["roi"] for row in rows),
         "rows": rows,
         "differences": differences,
         "spaces": space_rows(spaces.patterns, n, scored, n_conditions, tests.block),
