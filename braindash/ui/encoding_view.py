@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import controls_view, links, names, tables
+from braindash.ui import controls_view, kept, links, names, tables
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.results import groups_note
@@ -83,7 +83,8 @@ def table(results: Results, choice: Choice) -> None:
         return
     low, high = tables.shared_range(results, choice.subject, choice.measure, (choice.model, "pretrained"))
     label = f"Change in {unit}" if view == "change" else unit
-    figure = layer_region_heatmap(
+    figure = kept.figure(
+        layer_region_heatmap,
         matrix.to_numpy(float),
         list(matrix.index),
         [results.title(str(roi)) for roi in matrix.columns],
@@ -161,7 +162,7 @@ def curves(results: Results, choice: Choice) -> None:
     titles = [results.title(roi) for roi in chosen]
     rows = tables.titled(rows, results)
     chart(
-        layer_curves(rows, y_label=unit, regions=titles, theme=theme()),
+        kept.figure(layer_curves, rows, y_label=unit, regions=titles, theme=theme()),
         key="encoding_curves",
         title=f"{unit} over layers",
         n=f"{names.subject(choice.subject)}; n targets: {tables.counts(rows)}",

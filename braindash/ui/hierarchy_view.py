@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from braindash.glossary import term
-from braindash.ui import names
+from braindash.ui import kept, names
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape, interval, number, shorten
@@ -69,7 +69,8 @@ def section(document: Mapping[str, Any], results: Results, caveats: Sequence[str
     if not rows:
         st.info("There is no task and no region with a depth yet.", icon=":material/info:")
         return
-    chart(hierarchy_picture(rows, results.layers, after=tuned, theme=theme()), key="hierarchy", title=TITLE)
+    picture = kept.figure(hierarchy_picture, rows, results.layers, after=tuned, theme=theme())
+    chart(picture, key="hierarchy", title=TITLE)
     steps = filter(None, (step_sentence(*order[:3]) for order in orders))
     for more in (caption(rows, subject), *sentences[1:], *steps):
         st.caption(escape(more))

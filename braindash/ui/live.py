@@ -15,6 +15,9 @@ from braindash.ui.glossary_help import explain
 from braindash.ui.text import duration, escape, moment
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from braindash.figures.style import ThemeName
     from braindash.runs.record import RunRow
     from braindash.runs.run import Run
 
@@ -97,10 +100,8 @@ def _curves(run: Run) -> None:
     if not any(r.get("kind") in ("step", "epoch") for r in rows):
         st.caption("Curves appear with the first step.")
         return
-    from braindash.figures import loss_curves
-
     try:
-        chart(loss_curves(rows, theme=theme()), key="loss_curves")
+        chart(_loss_curves(str(run.path), readers.mark(run.metrics_path), theme()), key="loss_curves")
         st.caption(
             "Above\\: the loss of every step (thin) and its running mean. Below\\: after each epoch, the correlation "
             "of predicted and measured responses on the validation stories, not corrected for noise; the star is the "
@@ -110,6 +111,16 @@ def _curves(run: Run) -> None:
         )
     except BraindashError as error:
         notices.mistake(error)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _loss_curves(path: str, as_of: tuple[int, int], theme_name: ThemeName, /) -> go.Figure:
+    from pathlib import Path
+
+    from braindash.figures import loss_curves
+    from braindash.runs.run import Run
+
+    return loss_curves(metrics(Run(Path(path))), theme=theme_name)
 
 
 def _log(run: Run, row: RunRow) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, readers
+from braindash.ui import kept, names, notices, readers
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape
@@ -79,7 +79,7 @@ def _draw(document: dict[str, Any], results: Results, subject: str) -> None:
         st.info("The partition has no rows for this choice.", icon=":material/info:")
         return
     chart(
-        part_bars(explained, x_label="Share of the responses' variance (R²)", theme=theme()),
+        kept.figure(part_bars, explained, x_label="Share of the responses' variance (R²)", theme=theme()),
         key="partition_bars",
         title="What each feature space explains by itself",
         n=told,
@@ -95,7 +95,7 @@ def _draw(document: dict[str, Any], results: Results, subject: str) -> None:
     if not removed.empty:
         st.markdown("**How far r falls when simple features are removed from the layer**", help=explain("removal"))
         chart(
-            part_bars(removed, x_label="Change in r", theme=theme()),
+            kept.figure(part_bars, removed, x_label="Change in r", theme=theme()),
             key="partition_removed",
             title="How far r falls when simple features are removed from the layer",
             n=told,

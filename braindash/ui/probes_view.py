@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import controls_view, links, names, probes_tables
+from braindash.ui import controls_view, kept, links, names, probes_tables
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, duration, escape, shorten, true_minus
@@ -132,7 +132,8 @@ def curves(probing: Probing, choice: Choice) -> None:
     baseline = any(
         np.isfinite(t.baseline) and np.isfinite(t.chance) and abs(t.baseline - t.chance) > 1e-9 for t in probing.tasks
     )
-    chart(probe_legend(models, baseline=baseline, theme=theme()), key="probe_legend", keep=False)
+    legend = kept.figure(probe_legend, models, baseline=baseline, theme=theme())
+    chart(legend, key="probe_legend", keep=False)
     st.session_state[TASKS_KEY] = [t.name for t in probing.tasks]
     for begin in range(0, len(probing.tasks), COLUMNS):
         row = probing.tasks[begin : begin + COLUMNS]
@@ -156,7 +157,8 @@ def _panel(probing: Probing, task: ProbeTask, models: Sequence[str], choice: Cho
         if (c := probing.curves.get((m, task.name))) is not None
     ]
     try:
-        figure = probe_curves(
+        figure = kept.figure(
+            probe_curves,
             lines,
             probing.layers,
             title=task.title,
@@ -245,7 +247,8 @@ def changes(probing: Probing, choice: Choice) -> None:
     on_scale = [m for m in probing.compared if m != UNTRAINED] if choice.model != UNTRAINED else [UNTRAINED]
     every = [probes_tables.differences(probing, m, measure).delta for m in on_scale]
     at = next(i for i, t in enumerate(probing.tasks) if t.name == choice.task)
-    figure = probe_changes(
+    figure = kept.figure(
+        probe_changes,
         found.delta,
         probing.layers,
         [t.title for t in probing.tasks],

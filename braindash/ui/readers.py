@@ -5,6 +5,7 @@ Streamlit leaves arguments whose name begins with an underscore out of a cache's
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,12 @@ def store() -> RunStore:
 
 def mark(path: Path) -> tuple[int, int]:
     """Return what changes when a file does: (time of change, size); (0, 0) where there is none."""
+    return _mark(str(path))
+
+
+def _mark(path: str) -> tuple[int, int]:
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116 (thousands a page: making a Path takes longer than asking)
     except OSError:
         return 0, 0
     return stat.st_mtime_ns, stat.st_size
@@ -63,11 +68,12 @@ def run_rows() -> list[RunRow]:
 
     place, runs = home(), store()
     known = _known_rows(str(place.path))
+    all_runs = str(place.runs)
     rows = []
     ids = runs.ids()
     for run_id in ids:
-        folder = place.runs / run_id
-        seen = (mark(folder / "status.json"), mark(folder / "config.yaml"), mark(folder / "records.json"))
+        folder = f"{all_runs}/{run_id}"
+        seen = (_mark(f"{folder}/status.json"), _mark(f"{folder}/config.yaml"), _mark(f"{folder}/records.json"))
         before = known.get(run_id)
         if before is None or before[0] != seen or before[1].state in LIVE_STATES:
             known[run_id] = before = (seen, runs.row(run_id))

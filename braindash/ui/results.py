@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import controls_view, links, names, readers, tables
+from braindash.ui import controls_view, kept, links, names, readers, tables
 from braindash.ui.charts import chart, offer_text, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, interval, moment, number, shorten, true_minus
@@ -138,7 +138,7 @@ def curves_section(results: Results) -> None:
     titles = [results.title(roi) for roi in regions]
     rows = tables.titled(rows, results)
     chart(
-        draw(rows, y_label=label, regions=titles, theme=theme()),
+        kept.figure(draw, rows, y_label=label, regions=titles, theme=theme()),
         key="layer_curves",
         title=f"{label} by layer and region",
         n=f"{names.subject(subject)}; n targets: {tables.counts(rows)}",
