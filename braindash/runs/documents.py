@@ -9,6 +9,9 @@ from typing import Any
 from braindash.errors import BraindashError
 from braindash.files import atomic_write, read_json
 from braindash.runs.files import to_json
+from braindash.runs.shapes import Shape, checked
+
+ANY = Shape()  # any mapping
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
@@ -16,7 +19,9 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
     atomic_write(path, to_json(document) + "\n")
 
 
-def read_document(path: Path, what: str, verb: str, tables: Sequence[str] = ("rows",)) -> dict[str, Any] | None:
+def read_document(
+    path: Path, what: str, verb: str, tables: Sequence[str] = ("rows",), shape: Shape = ANY
+) -> dict[str, Any] | None:
     """Return what `write_document` wrote, or None where there is nothing; nulls of ``tables`` come back as NaN.
 
     Parameters
@@ -27,6 +32,8 @@ def read_document(path: Path, what: str, verb: str, tables: Sequence[str] = ("ro
         What it is called, and the verb of the command line that makes it again.
     tables : sequence of str
         Keys that hold lists of rows.
+    shape : Shape
+        What readers of the document rely on.
 
     Raises
     ------
@@ -34,7 +41,7 @@ def read_document(path: Path, what: str, verb: str, tables: Sequence[str] = ("ro
         Where the file is there but cannot be read.
     """
     try:
-        data = {**read_json(path)}
+        data = checked(read_json(path), shape, tables)
         whole = {
             table: [{k: float("nan") if v is None else v for k, v in row.items()} for row in data[table]]
             for table in tables

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
+from braindash.runs import shapes
 from braindash.runs.arrays import read_arrays, write_arrays
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, find_candidates
@@ -179,7 +180,7 @@ def read_probing(folder: Path) -> dict[str, Any] | None:
     BraindashError
         Where the file is there but cannot be read.
     """
-    return read_document(folder / PROBING, "probing", "probe", ("rows", "differences", "folds"))
+    return read_document(folder / PROBING, "probing", "probe", ("rows", "differences", "folds"), shapes.PROBING)
 
 
 def read_probing_arrays(folder: Path) -> xr.Dataset | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from braindash.errors import BraindashError
 from braindash.files import disk_errors, read_file, read_json, sync_folder, sync_tree, write_synced
+from braindash.runs import shapes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,7 +73,7 @@ def read_records(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / RECORDS
     try:
-        data = read_json(path)
+        data = shapes.checked(read_json(path), shapes.RECORDS)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -81,7 +82,7 @@ def read_records(folder: Path) -> dict[str, Any] | None:
             f"Evaluate it again: braindash evaluate {folder.name}",
         ) from None
     for name in ("encoding", "differences", "against_controls", "peaks"):
-        for row in data.get(name, []):
+        for row in data.get(name) or ():
             for key, value in row.items():
                 if value is None:
                     row[key] = math.nan
