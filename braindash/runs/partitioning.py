@@ -18,6 +18,7 @@ import numpy as np
 
 from braindash.config import EncodingConfig
 from braindash.errors import BraindashError
+from braindash.runs import shapes
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
 from braindash.runs.leaks import refuse_leaks
@@ -166,7 +167,7 @@ def read_partition(folder: Path) -> dict[str, Any] | None:
     BraindashError
         Where the file is there but cannot be read.
     """
-    return read_document(folder / PARTITION, "partition", "partition")
+    return read_document(folder / PARTITION, "partition", "partition", shape=shapes.PARTITION)
 
 
 def _fit_group(

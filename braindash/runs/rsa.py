@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError, closest
+from braindash.runs import shapes
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, find_candidates
 from braindash.runs.leaks import refuse_leaks
@@ -219,7 +220,7 @@ def read_rsa(folder: Path) -> dict[str, Any] | None:
     BraindashError
         Where the file is there but cannot be read.
     """
-    return read_document(folder / RSA, "RSA", "rsa", ("rows", "differences"))
+    return read_document(folder / RSA, "RSA", "rsa", ("rows", "differences"), shapes.RSA)
 
 
 def _all_states(
