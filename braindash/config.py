@@ -204,7 +204,8 @@ LOSS_TERM = r"(?:\d+(?:\.\d+)?\*)?[a-z_]+"
 
 # What a run and its controls may differ in: labels, where and how it is worked, and the control itself.
 NOT_MATCHED = frozenset(
-    {"name", "group", "preset", "control", "permute_block", "device", "evaluate", "trackers", "halve_on_memory",
+    {"name", "group", "preset", "control", "permute_block", "device", "evaluate", "analyses", "trackers",
+     "halve_on_memory",
      "gradient_checkpointing", "checkpoint_steps", "keep_checkpoints"}
 )  # fmt: skip
 
@@ -283,6 +284,11 @@ class TuneConfig(_Settings):
     )
     preset: str = Field("", max_length=100, description="The preset it started from; the values are all written out.")
     evaluate: bool = Field(True, description="Evaluate the layers when tuning ends.")
+    analyses: tuple[Literal["probe", "rsa"], ...] = Field(
+        ("probe", "rsa"),
+        description="What follows the encoding then: probes, RSA; empty: encoding alone, which saves minutes. "
+        "`braindash probe` and `braindash rsa` do either later.",
+    )
     encoding: EncodingConfig = EncodingConfig()
 
     @field_validator("loss")

@@ -104,11 +104,13 @@ def _solve(study: Study, subject: str, n_inputs: int, factor: int, n_targets: in
     return time.perf_counter() - began
 
 
-def analyses_seconds(study: Study, model: SpeechModel) -> float:
+def analyses_seconds(study: Study, model: SpeechModel, analyses: Sequence[str] = ("probe", "rsa")) -> float:
     """Return about how long probes and RSA take after the encoding, in seconds: mostly the models' forward passes.
 
     Roughly: which tasks the stories allow, and how many examples they give, is known only when they are probed.
     """
+    if not analyses:
+        return 0.0
     from braindash.features.spans import CONTEXT, MARGIN, pool_spans
     from braindash.runs.probing import MAX_MINUTES
 
@@ -120,9 +122,9 @@ def analyses_seconds(study: Study, model: SpeechModel) -> float:
     window = (time.perf_counter() - began) / (CONTEXT - 2 * MARGIN)  # seconds a second of sound
     heard = min(sum(s.duration for s in study.stories.values()), 60 * MAX_MINUTES)
     tested = sum(study.story(s).duration for s in study.stories_of("test"))
-    passes = window * ((N_MODELS + 1) * heard + N_MODELS * tested)  # the untrained model is probed as well
-    fits = (N_MODELS + 1) * (model.n_layers + 1) * N_TASKS * _probe_seconds(model.width)
-    return passes + fits
+    probed = N_MODELS + 1 if "probe" in analyses else 0  # the untrained model is probed as well
+    passes = window * (probed * heard + (N_MODELS * tested if "rsa" in analyses else 0))
+    return passes + (probed * (model.n_layers + 1) * N_TASKS * _probe_seconds(model.width) if probed else 0)
 
 
 def _probe_seconds(width: int) -> float:

@@ -285,7 +285,8 @@ def _time(found: Preflight, study: Study, config: TuneConfig, home: Home) -> Non
     found.estimated_seconds = float(result["seconds_total"]) + reading
     found.checkpointing = str(result["checkpointing_because"])
     if config.evaluate and found.n_stories.get("test"):
-        found.evaluation_seconds = evaluation_seconds(study, model, config) + analyses_seconds(study, model)
+        found.evaluation_seconds = evaluation_seconds(study, model, config)
+        found.evaluation_seconds += analyses_seconds(study, model, config.analyses)
     found.memory_needed = int(result["memory_gb"] * GB)
     if found.device.startswith("cuda"):
         found.memory_available = None  # what was measured is the card's memory, not the machine's

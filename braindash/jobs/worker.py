@@ -28,6 +28,7 @@ from braindash.runs.run import Run
 from braindash.runs.status import RunError, Status
 
 log = logging.getLogger("braindash.worker")
+_ANALYSES = {"probe": "probes", "rsa": "RSA"}
 
 LEAVE_SECONDS = 20.0  # after SIGTERM, whatever is under way is left: schedulers kill after 30 s or so
 
@@ -237,13 +238,14 @@ class Worker:
 
     def _evaluating(self, report: Reporter) -> None:
         self._check_stop()
-        report.stage("evaluating", "Encoding, probes and RSA of every layer of both models.")
+        words = ", ".join(("Encoding", *(_ANALYSES[part] for part in self.run.config.analyses)))
+        report.stage("evaluating", f"Every layer of both models: {words}.")
 
         def progress(fraction: float, message: str = "") -> None:
             self._check_stop()
             report.fraction(fraction, message)
 
-        self._evaluation()(self.run, progress=progress)
+        self._evaluation()(self.run, parts=("encode", *self.run.config.analyses), progress=progress)
 
     def _engine(self) -> Callable[..., Any]:
         if self._tune is not None:

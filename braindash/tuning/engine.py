@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CHECKPOINTS, CACHE, MODEL, TRACKERS = "checkpoints", "cache", "model", "trackers"
 # Settings that the course of training does not depend on: labels, what is written on the way, what follows.
 NOT_TRAINING = frozenset(
-    {"name", "group", "preset", "evaluate", "keep_checkpoints", "checkpoint_steps", "trackers", "device",
+    {"name", "group", "preset", "evaluate", "analyses", "keep_checkpoints", "checkpoint_steps", "trackers", "device",
      "gradient_checkpointing", "halve_on_memory"}
 )  # fmt: skip
 

@@ -43,6 +43,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "pooling": {"mean": "Their mean", "attention": "Learnt weights"},
     "keep": {"best": "The best on the validation stories", "last": "The last"},
     "gradient_checkpointing": {"auto": "Automatic", "on": "On", "off": "Off"},
+    "analyses": {"probe": "Probes", "rsa": "RSA"},
     "trackers": {"tensorboard": "TensorBoard", "wandb": "Weights & Biases", "mlflow": "MLflow"},
     "kind": {
         "adamw": "AdamW",

@@ -79,6 +79,7 @@ _SHOWN: dict[str, tuple[str, str, str, str]] = {
     "window.readout": (WINDOWS, "Read-out", "", ""),
     "delays": (WINDOWS, "Delays", "TRs", ""),
     "evaluate": (EVALUATION, "Evaluate when tuning ends", "", ""),
+    "analyses": (EVALUATION, "Besides encoding", "", "encoding alone"),
     "encoding.layers": (EVALUATION, "Layers", "", "all layers"),
     "encoding.window.context": (EVALUATION, "Window", "s", ""),
     "encoding.window.stride": (EVALUATION, "Stride", "s", ""),
@@ -217,6 +218,8 @@ def default_text(setting: Setting, names: Mapping[str, str] | None = None) -> st
         return (names or {}).get(str(value), str(value))
     if setting.kind == "switch":
         return "on" if value else "off"
+    if setting.kind == "names":
+        return ", ".join((names or {}).get(str(v), str(v)) for v in value)
     if isinstance(value, tuple):
         return join_numbers(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

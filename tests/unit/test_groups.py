@@ -317,12 +317,12 @@ def matched(store: RunStore, *controls: str) -> tuple[Run, list[Run]]:
         (run.model_dir / "braindash_model.json").write_text("{}")
         run.update_status(**identity())
     real = runs[-1]
-    evaluated(real, progress=None)
+    evaluated(real, progress=None, parts=("encode",))
     real.update_status(state="done", tuned=True)
     return real, runs[:-1]
 
 
-def evaluated(run: Run, progress: Any) -> None:
+def evaluated(run: Run, progress: Any, parts: tuple[str, ...]) -> None:
     """A stand-in for the evaluation: writes which models were there."""
     from braindash.runs.evaluate import find_candidates
 
@@ -356,9 +356,9 @@ def test_a_control_that_is_resumed_later_joins_the_results(
     monkeypatch.setattr(Worker, "_tuning", lambda self, report, device: self.run.update_status(tuned=True))
     asked: list[str] = []
 
-    def evaluate(run: Run, progress: Any) -> None:
+    def evaluate(run: Run, progress: Any, parts: tuple[str, ...]) -> None:
         asked.append(run.id)
-        evaluated(run, progress)
+        evaluated(run, progress, parts)
 
     control.update_status(state="queued")
     Worker(control, tune=lambda *a, **k: SimpleNamespace(stopped=False), evaluate=evaluate).work()

@@ -121,6 +121,8 @@ def test_probes_and_rsa_are_counted_once_a_model(folder: Path, monkeypatch: pyte
     said = evaluation_cost.analyses_seconds(study, model)
     passes = (3 * 5 * 60 + 2 * 60) / 12  # three models are probed, two compared by RSA; a window reads 12 s
     assert said == pytest.approx(passes + 3 * 4 * evaluation_cost.N_TASKS * evaluation_cost.DECOMPOSITIONS)
+    assert evaluation_cost.analyses_seconds(study, model, ("rsa",)) == pytest.approx(2 * 60 / 12)
+    assert evaluation_cost.analyses_seconds(study, model, ()) == 0
 
 
 def test_tuning_time_evaluation_and_checkpointing_have_their_lines() -> None:

@@ -97,7 +97,7 @@ def engine(after_step: Callable[[int], None] = lambda step: None) -> Callable[..
     return tune
 
 
-def evaluation(run: Run, progress: Callable[..., None]) -> None:
+def evaluation(run: Run, progress: Callable[..., None], parts: tuple[str, ...]) -> None:
     progress(0.5, "half way")
     (run.path / "evaluated").touch()
 
@@ -139,7 +139,7 @@ def test_sigterm_while_tuning_lets_the_engine_write_its_checkpoint(run: Run) -> 
 
 
 def test_sigterm_while_evaluating_ends_it_at_once_and_resuming_only_evaluates(run: Run) -> None:
-    def interrupted(run: Run, progress: Callable[..., None]) -> None:
+    def interrupted(run: Run, progress: Callable[..., None], parts: tuple[str, ...]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
         raise AssertionError("SIGTERM was not heard")
@@ -345,7 +345,7 @@ def test_the_heartbeat_goes_on_while_the_worker_computes(run: Run) -> None:
 
 
 def test_a_stop_during_evaluation_is_heard_between_its_steps(run: Run) -> None:
-    def slow(run: Run, progress: Callable[..., None]) -> None:
+    def slow(run: Run, progress: Callable[..., None], parts: tuple[str, ...]) -> None:
         run.stop_path.touch()
         with pytest.raises(Stopped):
             progress(0.5, "half")
@@ -428,3 +428,15 @@ def test_the_last_words_have_their_room_on_a_full_disk(run: Run, monkeypatch: py
     assert status.error is not None
     assert "disk is full" in status.error.what
     assert not reserve.exists()
+
+
+def test_a_run_says_what_follows_its_encoding(run: Run) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def asks(run: Run, progress: Callable[..., None], parts: tuple[str, ...]) -> None:
+        asked.append(parts)
+
+    Worker(run, engine(), asks).work()
+    alone = RunStore(run.home).create(run.config.model_copy(update={"analyses": ()}))
+    Worker(alone, engine(), asks).work()
+    assert asked == [("encode", "probe", "rsa"), ("encode",)]
