@@ -66,7 +66,7 @@ def frame(shown: Sequence[RunRow | GroupLine]) -> pd.DataFrame:
 
     table = pd.DataFrame([_group_line(e) if isinstance(e, GroupLine) else _run_line(e) for e in shown])
     if not table.empty:
-        table["Made"] = pd.to_datetime(table["Made"], unit="s", utc=True).dt.tz_convert(_local_zone())
+        table["Made"] = pd.to_datetime(table["Made"], unit="s", utc=True).dt.tz_convert(local_zone())
     return table
 
 
@@ -112,7 +112,7 @@ def _only(values: set[str], plural: str) -> str:
     return values.pop() if len(values) == 1 else f"{len(values)} {plural}" if values else "–"
 
 
-def _local_zone() -> Any:
+def local_zone() -> Any:
     import datetime
 
     return datetime.datetime.now().astimezone().tzinfo

@@ -19,6 +19,7 @@ PAGES = {
     "encoding": "pages/results/encoding.py",
     "probes": "pages/results/probes.py",
     "rsa": "pages/results/rsa.py",
+    "compare": "pages/results/compare.py",
     "study": "pages/results/study.py",
     "tune": "pages/experiments/tune.py",
     "runs": "pages/experiments/runs.py",
