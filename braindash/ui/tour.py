@@ -76,9 +76,8 @@ def draw(url: str) -> None:
     run_id = _run()
     if run_id is None:
         return
-    st.sidebar.page_link(
-        OVERVIEW.path, label="Take the tour", icon=":material/tour:", query_params={"run": run_id, PARAM: "1"}
-    )
+    if st.sidebar.button("Take the tour", icon=":material/tour:", type="tertiary", key="take_tour"):
+        st.switch_page(OVERVIEW.path, query_params={"run": run_id, PARAM: "1"})
     at = stop_of(st.query_params.get(PARAM), url or OVERVIEW.url)
     if at is None and not url and offered():
         at = 0
@@ -109,7 +108,7 @@ def _run() -> str | None:
 def _stop(at: int, run_id: str) -> None:
     one = STOPS[at]
     with st.container(border=True, gap="small"):
-        st.markdown(f":material/tour: **{one.title}** · stop {at + 1} of {len(STOPS)}")
+        st.markdown(f":material/tour: **{one.title}** · stop {at + 1} of {len(STOPS)} of a short tour")
         st.markdown(one.text)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             if at + 1 < len(STOPS):
