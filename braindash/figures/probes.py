@@ -120,7 +120,7 @@ def probe_curves(
         "hovermode": "closest",
         "clickmode": "event+select",
         "dragmode": False,  # a finger or a wheel scrolls the page
-        "meta": {"alt": alt},
+        "meta": {"alt": alt, "legend": "apart"},  # a page shows one for all panels
     }  # fmt: skip
     return go.Figure({"data": traces, "layout": layout})
 
@@ -215,7 +215,7 @@ def _dotted(line: ProbeLine, x: Sequence[int], theme: ThemeName) -> dict[str, An
     colour = model_style(line.model).color(theme)
     return {
         "type": "scatter", "x": x, "y": line.shuffled, "mode": "lines", "hoverinfo": "skip",
-        "line": {"color": colour, "width": 1.4, "dash": "dot"},
+        "line": {"color": colour, "width": 1.4, "dash": "dot"}, "name": SHUFFLED,
     }  # fmt: skip
 
 
@@ -227,7 +227,8 @@ def _marks(line: ProbeLine, x: Sequence[int], theme: ThemeName) -> dict[str, Any
         for k, s, lo, hi, sh in zip(x, line.score, line.low, line.high, line.shuffled, strict=True)
     ]
     return {
-        "type": "scatter", "x": x, "y": line.score, "mode": "lines+markers", "cliponaxis": False,
+        "type": "scatter", "x": x, "y": line.score, "mode": "lines+markers", "cliponaxis": False, "name": style.title,
+        "legendrank": style.order,
         "line": {"color": colour, "width": style.width, "dash": style.dash},
         "marker": {"size": _mark_size(line.model, len(x)), "symbol": style.symbol, "color": colour},
         "selected": UNDIMMED, "unselected": UNDIMMED, "customdata": [[line.model] for _ in x], "hovertext": told,
