@@ -60,7 +60,7 @@ def sections(run: Run, results: Results) -> None:
             "findings of the papers this study supports\\: this is worked out when asked for, within a minute."
         )
         _offer(run)
-        st.code(f"braindash compare {run.id}", language="bash")
+        st.code(f"braindash compare {run.id}", language=None)
         return
     if document["newer"]:
         st.info(
@@ -256,7 +256,7 @@ def _untold(rows: Sequence[Mapping[str, Any]]) -> None:
             with what:
                 _badge("cannot_tell")
                 if command:
-                    st.code(command, language="bash", wrap_lines=True)
+                    st.code(command, language=None, wrap_lines=True)
 
 
 def _badge(verdict: str) -> None:

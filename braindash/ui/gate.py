@@ -120,7 +120,7 @@ def _stranger_page(who: permissions.Person) -> Callable[[], None]:
         st.text(who.email or "No e-mail address")
         st.markdown(escape(who.why))
         st.markdown("Ask whoever looks after this home to add you, on the page **Settings** or with\\:")
-        st.code("braindash settings set access.view ADDRESS,ADDRESS", language="bash")
+        st.code("braindash settings set access.view ADDRESS,ADDRESS", language=None)
         st.button("Sign out", icon=":material/logout:", key="sign_out", on_click=st.logout)
 
     return not_on_the_list

@@ -15,6 +15,7 @@ from braindash.ui import kept, names
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape, interval, number, shorten
+from braindash.wording import BRAIN, LEVELS
 
 if TYPE_CHECKING:
     from braindash.figures import Depth, DepthRow
@@ -23,16 +24,7 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 TITLE = "From sound to meaning, layer by layer"
-HEADINGS = {  # in the order of the figure; the first four are the order that depths are compared with
-    "acoustic": "Acoustic: how it sounds",
-    "phonetic": "Phonetic: which speech sounds",
-    "lexical": "Lexical: which words",
-    "semantic": "Semantic: what they mean",
-    "sentence": "Sentence: of which type",
-    "speaker": "Speaker: whose voice",
-}
 KINDS: tuple[tuple[Literal["png", "svg"], str], ...] = (("png", "image/png"), ("svg", "image/svg+xml"))
-BRAIN = "Brain: where layers predict responses"
 BETWEEN = ("primary_auditory", "early_auditory", "late_language")  # enough beside probes
 FEW_OWN = 6  # of a study's own regions
 
@@ -76,7 +68,7 @@ def section(document: Mapping[str, Any], results: Results, caveats: Sequence[str
         st.caption(escape(more))
     if not document["probes"]:
         st.caption("Where sound, speech sounds, words and meaning lie is not here yet\\: the layers were not probed.")
-        st.code(f"braindash probe {results.run_id}", language="bash")
+        st.code(f"braindash probe {results.run_id}", language=None)
     with st.container(horizontal=True, gap="medium"):
         for key in DEPTH_TERMS if sentences else DEPTH_TERMS[:-1]:
             st.caption(term(key).title, help=explain(key), width="content")
@@ -97,12 +89,12 @@ def depth_rows(document: Mapping[str, Any], tuned: str, subject: str, results: R
 
     out = []
     probes = pairs(document["probes"], "task", tuned)
-    order = [*HEADINGS, *sorted({str(p.get("level")) for p, _ in probes.values()} - set(HEADINGS))]
+    order = [*LEVELS, *sorted({str(p.get("level")) for p, _ in probes.values()} - set(LEVELS))]
     for level in order:
         for before, after in probes.values():
             if str(before.get("level")) == level:
                 title = str(before.get("title") or before.get("task"))
-                heading = HEADINGS.get(level, shorten(level.replace("_", " ").capitalize(), 40))
+                heading = LEVELS.get(level, shorten(level.replace("_", " ").capitalize(), 40))
                 out.append(DepthRow(title, heading, depth(before), depth(after)))
     who = [r for r in document["regions"] if str(r.get("subject")) == subject]
     regions = pairs(who, "roi", tuned)

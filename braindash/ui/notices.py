@@ -39,9 +39,9 @@ def nothing_evaluated(running: int) -> None:
     with left:
         st.markdown("**See it work in a few minutes**")
         st.markdown("Builds the embedded study (simulated subjects), tunes a small real model on it, and evaluates it.")
-        st.code("braindash demo", language="bash")
+        st.code("braindash demo", language=None)
     with right:
         st.markdown("**Use your own recordings**")
         st.markdown("Add a study, then tune a model on it from the form.")
-        st.code("braindash study add table PATH/TO/FOLDER", language="bash")
+        st.code("braindash study add table PATH/TO/FOLDER", language=None)
         st.page_link(TUNE.path, label="Open the form", icon=TUNE.icon)

@@ -49,7 +49,7 @@ def section(run: Run, results: Results, subject: str) -> None:
             "The variance that a layer explains can be divided\\: what it explains alone, what simpler features "
             "explain alone, and what they share. This takes minutes and is made when asked for:"
         )
-        st.code(f"braindash partition {run.id}", language="bash")
+        st.code(f"braindash partition {run.id}", language=None)
         return
     _draw(document, results, subject)
 

@@ -44,7 +44,7 @@ def section(config: TuneConfig, plan: Plan, configs: Sequence[TuneConfig]) -> No
     if found is not None:
         show(found)
     st.markdown("**The same from the command line**")
-    st.code(f"{command_for(config)} {plan.options()}".strip(), language="bash", wrap_lines=True)
+    st.code(f"{command_for(config)} {plan.options()}".strip(), language=None, wrap_lines=True)
     blocked = found is not None and bool(found.problems)
     if st.button(
         f"Launch {count(len(configs), 'run')}" if plan.is_group else "Launch",

@@ -45,7 +45,7 @@ def not_probed(run_id: str) -> None:
         "information is easy to find, before and after tuning. Groups of recordings never straddle training and test, "
         "and shuffled labels and an untrained model say what is owed to chance. It takes minutes:"
     )
-    st.code(f"braindash probe {run_id}", language="bash")
+    st.code(f"braindash probe {run_id}", language=None)
 
 
 def head(row: RunRow, probing: Probing) -> None:

@@ -67,7 +67,7 @@ def section(run: Run, rsa: Rsa, choice: Choice) -> None:
         st.markdown(
             "This analysis was made without the RDMs themselves. To see them, make it again with this braindash\\:"
         )
-        st.code(f"braindash rsa {run.id}", language="bash")
+        st.code(f"braindash rsa {run.id}", language=None)
         return
     panels = _panels(rdms, rsa, choice)
     if not panels:

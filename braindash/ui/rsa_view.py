@@ -31,7 +31,7 @@ def empty(run_id: str) -> None:
         "It compares every layer of the pretrained and the brain-tuned model with every region, on stories that "
         "tuning has not seen. To make it for this run\\:"
     )
-    st.code(f"braindash rsa {run_id}", language="bash")
+    st.code(f"braindash rsa {run_id}", language=None)
 
 
 def choose(rsa: Rsa) -> Choice:

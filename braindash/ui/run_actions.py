@@ -137,6 +137,6 @@ def settings(run_id: str) -> None:
     config = readers.store().get(run_id).config
     with st.expander("Settings", icon=":material/settings:"):
         st.markdown("The same run from the command line\\:")
-        st.code(command_for(config), language="bash", wrap_lines=True)
+        st.code(command_for(config), language=None, wrap_lines=True)
         st.code(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), language="yaml")
         st.caption(f"Run id\\: {run_id}".replace("_", "\\_"))

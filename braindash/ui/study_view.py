@@ -52,7 +52,7 @@ def check_section(study_id: str) -> None:
             if found is None
             else f"Checked {escape(moment(found.when))}. The same from the command line:"
         )
-        st.code(f"braindash study check {study_id}", language="bash")
+        st.code(f"braindash study check {study_id}", language=None)
     if pressed:
         with st.spinner("Reading all responses and shifting the words …"):
             checks.make(study_id)

@@ -60,7 +60,7 @@ def no_study() -> None:
     st.markdown(
         "There is no study in this home yet, so there is nothing to tune on. Add one, or build the embedded study:"
     )
-    st.code("braindash study add table PATH/TO/FOLDER\nbraindash demo", language="bash")
+    st.code("braindash study add table PATH/TO/FOLDER\nbraindash demo", language=None)
     st.markdown("`braindash study add table PATH --init` writes a commented example of what a study needs.")
 
 

@@ -13,7 +13,7 @@ st.title("Runs")
 rows = {row.id: row for row in readers.run_rows()}
 if not rows:
     st.markdown("No model has been tuned in this home yet. Launch one from the form, or see it work first:")
-    st.code("braindash demo", language="bash")
+    st.code("braindash demo", language=None)
     st.page_link(TUNE.path, label="Open the form", icon=TUNE.icon)
     st.stop()
 
