@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from braindash.files import read_json
-from braindash.reports.phrases import listed, plural
+from braindash.reports.phrases import ending, listed
+from braindash.wording import plural
 
 _KINDS = {
     "regression": "ridge regression, scored by R²",
@@ -60,7 +61,7 @@ def _probes(found: Mapping[str, Any]) -> str:
     group = corpus["group_word"]
     lexical = [t["title"].lower() for t in found["tasks"] if t.get("unit_word") == "word type"]
     apart = f"; for {listed(lexical)} no word type either" if lexical else ""
-    units = listed(sorted({_plural(t["unit_word"]) for t in found["tasks"]}))
+    units = listed(sorted({plural(t["unit_word"]) for t in found["tasks"]}))
     controls = "a control task with shuffled labels (@hewitt2019designing)"
     if "random_weights" in found["models"]:
         controls += " and the same architecture with random weights"
@@ -90,11 +91,7 @@ def _geometry(found: Mapping[str, Any]) -> str:
         f"each was taken {s['delay']:g} s later. Patterns were standardised over conditions, compared by "
         f"{_METRICS.get(found['metric'], found['metric'])}, and the dissimilarity matrices of layers and regions by "
         f"{_COMPARISONS.get(found['compare'], found['compare'])}.{near} They were tested by "
-        f"{s['n_permutations']:,} permutations of blocks of {s['block']} condition{plural([0] * s['block'])}, with "
+        f"{s['n_permutations']:,} permutations of blocks of {s['block']} condition{ending([0] * s['block'])}, with "
         f"95 % intervals from {s['n_boot']:,} resamples of blocks; noise ceilings are those of @nili2014toolbox. "
         f"Layers were compared with one another by debiased linear CKA (@kornblith2019similarity)."
     )
-
-
-def _plural(word: str) -> str:
-    return word[:-1] + "ies" if word.endswith("y") else word + ("es" if word.endswith("ch") else "s")

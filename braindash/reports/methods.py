@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from braindash.files import read_json
 from braindash.reports.analyses import geometry, probes
-from braindash.reports.phrases import layers, listed, plural, resampled, stories, window
+from braindash.reports.phrases import ending, layers, listed, resampled, stories, window
 from braindash.reports.references import REFERENCES
 from braindash.reports.tuning import tuning
 
@@ -103,7 +103,7 @@ def _data(config: dict[str, Any], provenance: dict[str, Any], records: dict[str,
     simulated = records.get("simulated") or data.get("simulated")
     title = records.get("study_title") or data.get("title") or config["study"]
     kind = "Electrode" if signal == "electrodes" else "BOLD"
-    who = f"{len(subjects)} {'simulated ' if simulated else ''}subject{plural(subjects)}" if subjects else (
+    who = f"{len(subjects)} {'simulated ' if simulated else ''}subject{ending(subjects)}" if subjects else (
         "the subjects"
     )  # fmt: skip
     tr = data.get("tr") or records.get("tr")

@@ -33,7 +33,7 @@ def resampled(done: Mapping[str, Any]) -> str:
 
 def layers(done: Mapping[str, Any]) -> str:
     """Return which layers are evaluated."""
-    return "every layer" if done.get("layers") is None else f"layer{plural(done['layers'])} {listed(done['layers'])}"
+    return "every layer" if done.get("layers") is None else f"layer{ending(done['layers'])} {listed(done['layers'])}"
 
 
 def stories(names: Sequence[str]) -> str:
@@ -41,7 +41,7 @@ def stories(names: Sequence[str]) -> str:
     return f"{len(names)} {'story' if len(names) == 1 else 'stories'}"
 
 
-def plural(items: Sequence[Any]) -> str:
+def ending(items: Sequence[Any]) -> str:
     """Return the ending of a noun of which there are so many."""
     return "" if len(items) == 1 else "s"
 

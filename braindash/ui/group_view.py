@@ -13,6 +13,7 @@ from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, number, shorten
+from braindash.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,16 +65,12 @@ def _head(group: Group) -> None:
             said = (
                 shorten(first.study if word == "Study" else first.model, 60) if len(values) == 1 else str(len(values))
             )
-            st.badge(f"{word if len(values) == 1 else _plural(word)}\\: {escape(said)}", color="gray")
+            st.badge(f"{word if len(values) == 1 else plural(word)}\\: {escape(said)}", color="gray")
         if group.n_seeds > 1:
             st.badge(f"{group.n_seeds} seeds", color="gray")
     tuned = [_share(r) for r in group.rows]
     if any(r.state in names.LIVE_STATES for r in group.rows):
         st.progress(sum(tuned) / len(tuned), text=f"{sum(t >= 1 for t in tuned)} of {count(len(tuned), 'run')} tuned")
-
-
-def _plural(word: str) -> str:
-    return {"Study": "Studies"}.get(word, f"{word}s")
 
 
 def _share(row: RunRow) -> float:
