@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,23 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Return the whole JSON lines from byte ``offset`` on, and the offset to go on from.
+    """Return the whole JSON lines from byte ``offset`` on, and the offset to go on from; see `read_rows`."""
+    rows, _, offset = read_rows(path, offset)
+    return rows, offset
 
-    A last line still being written is left for the next call. A line that is
-    not a JSON object (cut short by a crash) is skipped and logged.
+
+def read_rows(
+    path: Path, offset: int = 0, sound: Callable[[dict[str, Any]], bool] = bool
+) -> tuple[list[dict[str, Any]], int, int]:
+    """Return the whole JSON lines from byte ``offset`` on, how many were damaged, and the offset to go on from.
+
+    A last line still being written is left for the next call. A line that is not a JSON object (cut
+    short by a crash), or is not ``sound``, is skipped, counted and logged.
+
+    Raises
+    ------
+    OSError
+        Where the file is there but cannot be read.
     """
     try:
         with regular_file(path) as file:
@@ -64,9 +77,10 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
             file.seek(offset)
             data = file.read()
     except FileNotFoundError:
-        return [], 0
+        return [], 0, 0
     end = data.rfind(b"\n") + 1
     rows = []
+    n_damaged = 0
     for line in data[:end].splitlines():
         if not line.strip():
             continue
@@ -74,11 +88,12 @@ def read_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
             row = parse_json(line)
         except ValueError:
             row = None
-        if isinstance(row, dict):
+        if isinstance(row, dict) and sound(row):
             rows.append(row)
         else:
+            n_damaged += 1
             log.warning("%s: skipped a damaged line of %d bytes", path, len(line))
-    return rows, offset + end
+    return rows, n_damaged, offset + end
 
 
 def tail(path: Path, n: int) -> str:

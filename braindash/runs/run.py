@@ -34,6 +34,7 @@ from braindash.files import atomic_write, parse_yaml, read_file, read_json
 from braindash.runs import files
 from braindash.runs.cluster import ending_of, waiting_line
 from braindash.runs.liveness import derived_state
+from braindash.runs.shapes import is_count, is_number
 from braindash.runs.status import STATUS_VERSION, State, Status
 
 TWIN = ".config.json"  # config.yaml in a form that is fast to read
@@ -220,7 +221,24 @@ class Run:
 
     def metrics_since(self, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Return the rows written since ``offset`` and the offset to ask with next; start with 0."""
-        return files.read_lines(self.metrics_path, offset)
+        rows, _, offset = self.sound_metrics_since(offset)
+        return rows, offset
+
+    def sound_metrics_since(self, offset: int) -> tuple[list[dict[str, Any]], int, int]:
+        """Return what `metrics_since` does, with the number of damaged lines, which are left out, between the two.
+
+        Raises
+        ------
+        BraindashError
+            Where metrics.jsonl is there but cannot be read.
+        """
+        try:
+            return files.read_rows(self.metrics_path, offset, is_sound)
+        except OSError as error:
+            raise BraindashError(
+                f"metrics.jsonl of run {self.id} cannot be read ({error.strerror}).",
+                "Restore the file or delete it: only the curves are drawn from it.",
+            ) from None
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         files.append_line(self.metrics_path, row)
@@ -243,8 +261,13 @@ class Run:
             atomic_write(self.metrics_path, "".join(files.to_json(r) + "\n" for r in rows if kept(r)))
 
     def log_tail(self, n: int = 200) -> str:
-        """Return the last ``n`` lines of the worker's log."""
-        return files.tail(self.log_path, n)
+        """Return the last ``n`` lines of the worker's log. Raises BraindashError where it cannot be read."""
+        try:
+            return files.tail(self.log_path, n)
+        except OSError as error:
+            raise BraindashError(
+                f"log.txt of run {self.id} cannot be read ({error.strerror}).", "Restore the file or delete it."
+            ) from None
 
     def records(self) -> dict[str, Any] | None:
         """Return the long-format records of the evaluation, or None where there are none."""
@@ -277,6 +300,15 @@ class Run:
         (self.path / TWIN).write_text(json.dumps(twin, ensure_ascii=False), encoding="utf-8")
         atomic_write(self.path / "provenance.json", _pretty(provenance))
         self._write_status(Status(n_epochs=config.optimiser.epochs, created=now, queued=now))
+
+
+def is_sound(row: Mapping[str, Any]) -> bool:
+    """Return whether a row of metrics can be drawn: of steps and epochs, the numbers must be numbers."""
+    kind = row.get("kind")
+    if kind not in ("step", "epoch"):
+        return True
+    scores = ("loss",) if kind == "step" else ("validation_r", "head_validation_r")
+    return is_count(row.get(kind)) and all(row.get(s) is None or is_number(row[s]) for s in scores)
 
 
 def _changed(status: Status, changes: Mapping[str, Any]) -> Status:

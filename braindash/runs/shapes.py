@@ -159,8 +159,13 @@ def is_number(value: Any) -> bool:
         return False
 
 
+def is_count(value: Any) -> bool:
+    """Return whether ``value`` is a whole number of at least 0."""
+    return is_number(value) and bool(value >= 0 and value == int(value))
+
+
 def is_layer(value: Any) -> bool:
-    return is_number(value) and value == value and value == int(value) and 0 <= value <= MOST_LAYERS
+    return is_count(value) and bool(value <= MOST_LAYERS)
 
 
 def _are_texts(value: Any) -> bool:

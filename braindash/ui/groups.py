@@ -89,7 +89,11 @@ def _read_curve(path: str, as_of: tuple[int, int], /) -> Curve:
     from braindash.runs.run import Run
 
     epochs: dict[int, float] = {}
-    for row in Run(path).metrics:
+    try:
+        rows = Run(path).metrics
+    except BraindashError:  # said on the run's own page
+        return (), ()
+    for row in rows:
         if row.get("kind") == "epoch" and row.get("validation_r") is not None:
             epochs[int(row["epoch"])] = float(row["validation_r"])
     kept = sorted(epochs)

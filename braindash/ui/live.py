@@ -12,7 +12,7 @@ from braindash.ui import names, notices, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
-from braindash.ui.text import duration, escape, moment
+from braindash.ui.text import count, duration, escape, moment
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,6 +32,7 @@ class _Metrics:
     rows: list[dict[str, Any]] = field(default_factory=list)
     offset: int = 0
     size: int = 0
+    n_damaged: int = 0
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -44,9 +45,10 @@ def metrics(run: Run) -> list[dict[str, Any]]:
     held = _metrics(str(run.path))
     size = readers.mark(run.metrics_path)[1]
     if size < held.size:  # rewritten by a resume
-        held.rows, held.offset = [], 0
-    new, offset = run.metrics_since(held.offset)
+        held.rows, held.offset, held.n_damaged = [], 0, 0
+    new, n_damaged, offset = run.sound_metrics_since(held.offset)
     held.rows = [*held.rows, *new]
+    held.n_damaged += n_damaged
     held.offset, held.size = offset, size
     return held.rows
 
@@ -96,7 +98,13 @@ def _remarks(run: Run, row: RunRow) -> None:
 
 
 def _curves(run: Run) -> None:
-    rows = metrics(run)
+    try:
+        rows = metrics(run)
+    except BraindashError as error:
+        notices.mistake(error)
+        return
+    if n := _metrics(str(run.path)).n_damaged:
+        st.warning(f"{count(n, 'line')} of metrics.jsonl cannot be read and {'is' if n == 1 else 'are'} left out.")
     if not any(r.get("kind") in ("step", "epoch") for r in rows):
         st.caption("Curves appear with the first step.")
         return
@@ -124,7 +132,11 @@ def _loss_curves(path: str, as_of: tuple[int, int], theme_name: ThemeName, /) ->
 
 
 def _log(run: Run, row: RunRow) -> None:
-    tail = run.log_tail(LOG_LINES)
+    try:
+        tail = run.log_tail(LOG_LINES)
+    except BraindashError as error:
+        notices.mistake(error)
+        return
     with st.expander("Log", icon=":material/article:", expanded=row.state in ("failed", "interrupted")):
         st.code(tail or "The log is empty.", language=None, height=260, wrap_lines=True)
         ended = f", ended {moment(row.ended)}" if row.ended else ""
