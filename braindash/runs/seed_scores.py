@@ -8,8 +8,10 @@ and targets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from braindash.errors import BraindashError
@@ -115,46 +117,60 @@ def setting_scores(
         What the dots are.
     """
     out = []
-    at_layer = {run_id: table[table["layer"] == layers[run_id]] for run_id, table in rows.items()}
+    here = {run_id: _by_region(table, layers[run_id], regions) for run_id, table in rows.items()}
     for runs in settings:
-        mine = tuple(run_id for run_id in runs if run_id in at_layer)
+        mine = tuple(run_id for run_id in runs if run_id in here)
         for roi in regions:
-            here = {run_id: at_layer[run_id][at_layer[run_id]["roi"] == roi] for run_id in mine}
+            subjects = {run_id: here[run_id].get(roi, {}) for run_id in mine}
             for quantity in QUANTITIES:
-                dots = _of_runs(here, quantity) if over == "seeds" else _of_subjects(here, quantity)
+                dots = _of_runs(subjects, quantity) if over == "seeds" else _of_subjects(subjects, quantity)
                 out.append(SettingScore(mine, roi, quantity, tuple(dots), Spread.of(d.value for d in dots)))
     return out
 
 
-def _of_runs(here: Mapping[str, pd.DataFrame], quantity: str) -> list[Dot]:
+_Subjects = Mapping[str, Any]  # by subject, one row of `score_rows`
+
+
+def _by_region(table: pd.DataFrame, layer: int, regions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the rows of one layer by region and subject; pandas is asked once, not for every dot."""
+    rows = table[(table["layer"] == layer) & table["roi"].isin(list(regions))]
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows.itertuples(index=False):
+        found.setdefault(str(row.roi), {})[str(row.subject)] = row
+    return found
+
+
+def _of_runs(runs: Mapping[str, _Subjects], quantity: str) -> list[Dot]:
     dots = []
-    for run_id, table in here.items():
-        whole = table[table["subject"] == ALL]
-        table = whole if len(whole) else table
-        table = table.dropna(subset=[quantity])
-        if table.empty:
-            continue
-        low, high = _interval(table, quantity) if len(table) == 1 else (float("nan"), float("nan"))
-        dots.append(Dot(run_id, float(table[quantity].mean()), low, high, int(table["n"].sum())))
+    for run_id, subjects in runs.items():
+        whole = [subjects[ALL]] if ALL in subjects else list(subjects.values())
+        whole = [row for row in whole if math.isfinite(getattr(row, quantity))]
+        if whole:
+            low, high = _interval(whole, quantity)
+            value = fmean(getattr(row, quantity) for row in whole)
+            dots.append(Dot(run_id, value, low, high, sum(int(row.n) for row in whole)))
     return dots
 
 
-def _of_subjects(here: Mapping[str, pd.DataFrame], quantity: str) -> list[Dot]:
-    import pandas as pd
-
-    single = [table[table["subject"] != ALL].dropna(subset=[quantity]) for table in here.values()]
-    every = pd.concat(single) if single else pd.DataFrame(columns=["subject", quantity, "n"])
+def _of_subjects(runs: Mapping[str, _Subjects], quantity: str) -> list[Dot]:
+    each: dict[str, list[Any]] = {}
+    for subjects in runs.values():
+        for subject, row in subjects.items():
+            if subject != ALL and math.isfinite(getattr(row, quantity)):
+                each.setdefault(subject, []).append(row)
     dots = []
-    for subject, table in every.groupby("subject", sort=False):
-        low, high = _interval(table, quantity) if len(table) == 1 else (float("nan"), float("nan"))
-        dots.append(Dot(str(subject), float(table[quantity].mean()), low, high, int(table["n"].max())))
+    for subject, rows in each.items():
+        low, high = _interval(rows, quantity)
+        dots.append(Dot(subject, fmean(getattr(r, quantity) for r in rows), low, high, max(int(r.n) for r in rows)))
     return dots
 
 
-def _interval(table: pd.DataFrame, quantity: str) -> tuple[float, float]:
+def _interval(rows: Sequence[Any], quantity: str) -> tuple[float, float]:
+    """Return the 95 % interval of a number that comes from a single row; there is none of a mean of rows."""
     names = {"delta": ("low", "high"), "tuned": ("tuned_low", "tuned_high")}.get(quantity)
-    row: Any = table.iloc[0]
-    return (float(row[names[0]]), float(row[names[1]])) if names else (float("nan"), float("nan"))
+    if names is None or len(rows) > 1:
+        return math.nan, math.nan
+    return float(getattr(rows[0], names[0])), float(getattr(rows[0], names[1]))
 
 
 def spread_table(scores: Sequence[SettingScore]) -> pd.DataFrame:

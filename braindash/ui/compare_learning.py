@@ -10,7 +10,8 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.figures.run_curves import RunCurve, run_curves, thinned
-from braindash.ui import links, live, names, readers
+from braindash.figures.training import running_mean
+from braindash.ui import kept, links, live, names, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.compare_runs import Chosen
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from braindash.runs.record import RunRow
 
 REFRESH = "5s"
+MEAN_OF = 10  # a loss is the running mean over one in so many of its steps: lines of single steps hide each other
 
 
 def section(runs: Sequence[Chosen]) -> None:
@@ -58,8 +60,15 @@ def _draw(runs: Sequence[Chosen]) -> None:
             st.markdown(f"**{title}**")
             try:
                 whole = key == "compare_validation"
-                figure = run_curves(lines, x_label=x_label, y_label=y_label, what=title.lower(), whole=whole,
-                                    theme=theme())  # fmt: skip
+                figure = kept.figure(
+                    run_curves,
+                    lines,
+                    x_label=x_label,
+                    y_label=y_label,
+                    what=title.lower(),
+                    whole=whole,
+                    theme=theme(),
+                )
                 chart(figure, key, title=title, runs=ids, n=f"n = {len(ids)} runs")
             except BraindashError:
                 st.caption("None of these runs has got so far yet.")
@@ -68,7 +77,7 @@ def _draw(runs: Sequence[Chosen]) -> None:
 
 def _notes(runs: Sequence[Chosen], now: Mapping[str, RunRow]) -> list[str]:
     notes = [
-        "Loss\\: means of neighbouring steps where there are many. Validation r\\: correlation on the validation "
+        "Loss\\: running mean over a tenth of the steps so far. Validation r\\: correlation on the validation "
         "stories, not corrected for noise."
     ]
     if len({c.row.loss for c in runs}) > 1:
@@ -88,7 +97,8 @@ def loss_line(run: Chosen, metrics: Sequence[Mapping[str, Any]], row: RunRow, al
     # a resumed run repeats what came after its last checkpoint: the later row holds
     steps = {int(r["step"]): float(r["loss"]) for r in metrics if r.get("kind") == "step" and _number(r.get("loss"))}
     at = sorted(steps)
-    x, y = thinned(np.array(at, float), np.array([steps[s] for s in at], float))
+    y = running_mean(np.array([steps[s] for s in at], float), max(3, len(at) // MEAN_OF))
+    x, y = thinned(np.array(at, float), y)
     if along == "epoch":
         x = x * (row.n_epochs / row.n_steps if row.n_epochs and row.n_steps else np.nan)
         y = y[np.isfinite(x)]

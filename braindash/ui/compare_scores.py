@@ -13,7 +13,7 @@ from braindash.errors import BraindashError
 from braindash.figures.run_curves import RunCurve, run_curves
 from braindash.figures.run_scores import ScoreColumn, ScoreDot, score_dots
 from braindash.runs.seed_scores import ALL, Over, SettingScore, score_rows, setting_scores, spread_table
-from braindash.ui import links, names, notices, readers, tables
+from braindash.ui import kept, links, names, notices, readers, tables
 from braindash.ui.charts import chart, theme
 from braindash.ui.compare_files import csv_bytes
 from braindash.ui.compare_runs import Chosen
@@ -87,20 +87,20 @@ def choose(runs: Sequence[Chosen]) -> Scored | None:
         help=" ".join(names.MEASURE_HELP[m] for m in common),
     )
     rows = {}
-    kept = []
+    usable = []
     for run in evaluated:
         path = readers.home().runs / run.id
         try:
             rows[run.id] = _rows(str(path), readers.mark(path / RECORDS), measure)
-            kept.append(run)
+            usable.append(run)
         except BraindashError as error:
             st.warning(escape(f"{run.letter}: {error.what}"), icon=":material/warning:")
-    if not kept:
+    if not usable:
         return None
-    every = dict.fromkeys(roi for c in kept if c.results for roi in c.results.regions)
+    every = dict.fromkeys(roi for c in usable if c.results for roi in c.results.regions)
     main = [roi for roi in names.MAIN_REGIONS if roi in every]
-    _say_what_differs(kept)
-    return Scored(tuple(kept), rows, measure, (*main, *(roi for roi in every if roi not in main)))
+    _say_what_differs(usable)
+    return Scored(tuple(usable), rows, measure, (*main, *(roi for roi in every if roi not in main)))
 
 
 def unlike(runs: Sequence[Chosen]) -> bool:
@@ -182,7 +182,8 @@ def scores_section(scored: Scored) -> None:
     columns = [_column(s, sides[s.quantity], scored, label, over) for s in found if s.quantity in sides]
     unit = f"Δ {scored.unit}" if shown == "change" else scored.unit
     try:
-        figure = score_dots(
+        figure = kept.figure(
+            score_dots,
             columns,
             y_label=f"{unit} (tuned − pretrained)" if shown == "change" else unit,
             what="the change by brain-tuning" if shown == "change" else "scores before and after tuning",
@@ -329,7 +330,8 @@ def layers_section(scored: Scored) -> None:
         with place:
             st.markdown(f"**{title}, {escape(where)}**")
             try:
-                figure = run_curves(
+                figure = kept.figure(
+                    run_curves,
                     lines, x_label=x_label, y_label=unit, what=f"{where} over layers", zero=title == "Change",
                     whole=depth == "layer", theme=theme(),
                 )  # fmt: skip
@@ -356,7 +358,7 @@ def layer_lines(
     before: dict[tuple[float, ...], tuple[list[str], RunCurve]] = {}
     for run in scored.runs:
         rows = scored.rows[run.id]
-        heard = set(rows["subject"])
+        heard = set(rows["subject"].unique())
         # the mean over one subject is that subject
         who = subject if subject in heard else next(iter(heard)) if subject == ALL and len(heard) == 1 else None
         rows = rows[(rows["subject"] == who) & (rows["roi"] == roi)].sort_values("layer")

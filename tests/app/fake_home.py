@@ -104,6 +104,13 @@ def records(
                         | {"delta_r": g / 2, "ci_low": g / 2 - 0.01, "ci_high": g / 2 + 0.01, "p": 0.01, "q": 0.02}
                         | {"delta_r_norm": g, "r_norm_ci_low": g - 0.02, "r_norm_ci_high": g + 0.02}
                     )
+    focus = [d for d in differences if (d["subject"], d["roi"], d["layer"]) == (everyone[0], "late_language", 4)]
+    said: dict[str, Any] = {}
+    if focus:  # what the sentences of the summary rest on
+        first = focus[0]
+        said = {"measure": "r_norm", "change": first["delta_r_norm"]}
+        said |= {"low": first["r_norm_ci_low"], "high": first["r_norm_ci_high"]}
+        said |= {key: first[key] for key in ("n_targets", "n_excluded")}
     return {
         "run": run_id,
         "study": study,
@@ -126,6 +133,7 @@ def records(
             "layer": 4,
             "model": "brain_tuned" if "brain_tuned" in models else models[-1],
             "subject": everyone[0],
+            **said,
         },
         "caveats": list(caveats),
         "excluded": {who: {"not finite or constant": 3, "ceiling below 0.1": 40, "targets": 400} for who in subjects},
