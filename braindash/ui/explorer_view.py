@@ -142,12 +142,13 @@ def _of(row: RunRow, results: Results, subject: str, model: str, layer: int) -> 
         default=TARGET if asked is not None else main,
         names=lambda roi: "One target …" if roi == TARGET else results.title(roi),
         always=True,
-        help="The mean over a region's targets, or one target: a voxel, vertex, parcel or electrode.",
+        help="The mean over a region's targets, or one target: a voxel, vertex, parcel or electrode; at first the one "
+        "whose r rose most.",
     )
     if group != TARGET:
         st.query_params.pop("target", None)
         return group, None
-    start = asked if asked is not None else _best_target(row, model, layer, subject)
+    start = asked if asked is not None else _most_gaining(row, model, layer, subject)
     if len(targets) <= NAMED:
         chosen = links.select(
             "target", "Target", [str(i) for i in range(len(targets))], default=str(start),
@@ -178,15 +179,17 @@ def _target_asked(n_targets: int) -> int | None:
     return target if 0 <= target < n_targets else None
 
 
-def _best_target(row: RunRow, model: str, layer: int, subject: str) -> int:
-    """Return the target that the compared model predicts best at this layer."""
+def _most_gaining(row: RunRow, model: str, layer: int, subject: str) -> int:
+    """Return the target whose r rose most at this layer, over all test stories."""
     import numpy as np
 
     try:
-        r = readers.target_values(readers.store().get(row.id), model, layer, subject, "r")
+        run = readers.store().get(row.id)
+        before, after = (readers.target_values(run, m, layer, subject, "r") for m in ("pretrained", model))
     except (BraindashError, ValueError):
         return 0
-    return int(np.nanargmax(r)) if np.isfinite(r).any() else 0
+    rise = after - before
+    return int(np.nanargmax(rise)) if np.isfinite(rise).any() else 0
 
 
 def _target_name(targets: pd.DataFrame, target: int) -> str:

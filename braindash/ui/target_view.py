@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import cortex_canvas, links, names, notices, readers
+from braindash.ui.layout import EXPLORER
 from braindash.ui.text import count, escape, number
 
 if TYPE_CHECKING:
@@ -52,6 +54,19 @@ def target_panel(view: View, results: Results) -> None:
             n="n = 1 target",
         )
         _time_course(view, target)
+        st.page_link(
+            EXPLORER.path,
+            label="Hear it in the Explorer",
+            icon=EXPLORER.icon,
+            query_params={
+                "run": Path(view.run_path).name,
+                "model": view.model,
+                "subject": view.subject,
+                "layer": str(view.layer),
+                "region": "target",
+                "target": str(target),
+            },
+        )
 
 
 def _profile(view: View, results: Results, target: int) -> pd.DataFrame:
@@ -68,7 +83,6 @@ def _profile(view: View, results: Results, target: int) -> pd.DataFrame:
 
 def _numbers(view: View, target: int) -> str:
     """Say what is known of the target at the view's layer."""
-    from pathlib import Path
 
     def at(quantity: str, model: str) -> float:
         if not readers.has_quantity(Path(view.run_path), quantity):
@@ -90,8 +104,6 @@ def _numbers(view: View, target: int) -> str:
 
 
 def _of(view: View, model: str, layer: int, quantity: str, target: int) -> float:
-    from pathlib import Path
-
     from braindash.runs.run import Run
 
     values = readers.target_values(Run(Path(view.run_path)), model, layer, view.subject, quantity)
@@ -155,8 +167,6 @@ def _courses(
     target: int,
     /,
 ) -> list[TimeCourse]:
-    from pathlib import Path
-
     from braindash.runs.run import Run
     from braindash.runs.time_courses import time_courses
 

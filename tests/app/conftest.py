@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "overview": "pages/results/overview.py",
     "cortex": "pages/results/cortex.py",
+    "explorer": "pages/results/explorer.py",
     "encoding": "pages/results/encoding.py",
     "probes": "pages/results/probes.py",
     "rsa": "pages/results/rsa.py",
@@ -24,6 +25,7 @@ PAGES = {
     "tune": "pages/experiments/tune.py",
     "runs": "pages/experiments/runs.py",
     "present": "pages/share/present.py",
+    "settings": "pages/settings/settings.py",
     "glossary": "pages/help/glossary.py",
 }
 OpenPage = Callable[..., AppTest]

@@ -181,9 +181,11 @@ class Timeline {
     this.frame();
     if (playing && !this.running) this.run();
     clearTimeout(this.later);
-    if (!playing && this.told !== undefined && Math.abs(this.told - this.player.time) > 0.05)
-      this.later = setTimeout(() => this.send((this.told = this.player.time)), TOLD_AFTER);
-    this.told ??= this.player.time;
+    // of a moment the beginning is told: a link opens where it can be heard
+    const at = this.data.moments[this.chosen]?.start ?? this.player.time;
+    if (!playing && this.told !== undefined && Math.abs(this.told - at) > 0.05)
+      this.later = setTimeout(() => this.send((this.told = at)), TOLD_AFTER);
+    this.told ??= at;
   }
 
   run() {
@@ -388,7 +390,7 @@ class Timeline {
       }
       context.drawImage(this.small, 0, 0, width, height);
     }
-    if (this.rows) drawMoments({ context, box, x, view: whole, colours }, data.moments, this.chosen, lineColour(this.rows.lines[1], colours));
+    if (this.rows) drawMoments({ context, box, x, view: whole, colours }, data.moments, this.chosen, lineColour(this.rows.lines[1], colours), false);
     context.strokeStyle = css(colours.primary);
     context.lineWidth = 2;
     context.strokeRect(x(this.view.from) + 1, 1, x(this.view.to) - x(this.view.from) - 2, height - 2);

@@ -165,7 +165,7 @@ function drawWords(pen, words, rows, spoken) {
   return places;
 }
 
-function drawMoments(pen, moments, chosen, colour) {
+function drawMoments(pen, moments, chosen, colour, numbered = true) {
   const { context: c, box, x, colours } = pen;
   c.font = `600 ${SMALL}px ${colours.font}`;
   c.textAlign = "center";
@@ -175,7 +175,7 @@ function drawMoments(pen, moments, chosen, colour) {
     if (right < box.x || left > box.x + box.width) return;
     c.fillStyle = css(parts(colour), i === chosen ? 0.95 : 0.3);
     c.fillRect(left + 1, box.y + 3, Math.max(3, right - left - 2), box.height - 6);
-    if (right - left < 12) return;
+    if (!numbered || right - left < 12) return;
     c.fillStyle = css(i === chosen ? [0, 0, 0] : colours.text);
     c.fillText(String(i + 1), (left + right) / 2, box.y + box.height / 2);
   });
