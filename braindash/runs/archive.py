@@ -34,7 +34,7 @@ BLOCK = 2**20
 NEXT = "Ask for the export again; an export holds nothing but what docs/sharing.md lists."
 
 RESULT_DOCUMENTS = ("records", "partition", "probing", "rsa", "hierarchy")  # NAME.json in a run's folder
-RESULT_ARRAYS = ("probing", "rsa")  # NAME.nc
+RESULT_ARRAYS = ("probing", "rsa", "partition")  # NAME.nc
 ZARR_FILE = r"(?:\.z(?:group|attrs|array|metadata)|\d+(?:\.\d+){0,7})"
 # every file that an export may hold, and where an import puts it in the run's folder
 WEIGHTS = r"(?:adapter_model|model|head)(?:-\d{5}-of-\d{5})?\.safetensors(?:\.index\.json)?"

@@ -21,6 +21,7 @@ Row = dict[str, Any]
 class SubjectFits:
     """One subject's fits: model -> part -> what its score is rebuilt from; and which targets make up each region."""
 
+    columns: np.ndarray  # (n_fitted,) which of the subject's targets were fitted
     masks: dict[str, np.ndarray]
     n_of: dict[str, int]  # usable targets of the region, of which some were taken
     parts: dict[str, dict[str, Scored]]

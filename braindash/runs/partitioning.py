@@ -3,7 +3,8 @@
 Two answers for one layer of the pretrained, the tuned and the control models, on the test
 stories: the variance that each feature space explains alone and that they share (banded
 ridge), and the fall in r when low-level features are removed from the layer (Moussa et al.,
-ICLR 2025). Written to ``partition.json`` in the run's folder (docs/records.md).
+ICLR 2025). Written to ``partition.json`` in the run's folder, and of single targets to ``partition.nc``
+(docs/records.md).
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import numpy as np
 from braindash.config import EncodingConfig
 from braindash.errors import BraindashError
 from braindash.runs import shapes
+from braindash.runs.arrays import write_arrays
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.own_regions import own_regions
 from braindash.runs.partition_inputs import MODEL, Reader, Split, Vectors, choose_spaces, group_subjects
 from braindash.runs.partition_rows import SubjectFits, partition_caveats, partition_rows
+from braindash.runs.partition_targets import PARTITION_TARGETS, target_parts
 
 if TYPE_CHECKING:
     from braindash.comparing.bootstrap import Scored
@@ -154,6 +157,7 @@ def partition_run(
         "seconds": round(time.monotonic() - began, 1),
         "written": time.time(),
     }
+    write_arrays(run.path / PARTITION_TARGETS, target_parts(scored, at))
     write_document(run.path / PARTITION, document)
     tell(1.0, "Partitioned")
     return document
@@ -238,7 +242,7 @@ def _fit_group(
     edges = np.cumsum([0, *(len(taken[s][0]) for s in group.subjects)])
     n_units = sum(map(len, units))
     return {
-        s: SubjectFits(taken[s][1], taken[s][2], {m: {p: _cut(f, slice(a, b)) for p, f in fits.items()}
+        s: SubjectFits(*taken[s], {m: {p: _cut(f, slice(a, b)) for p, f in fits.items()}
                                                for m, fits in parts.items()}, n_units)
         for s, a, b in zip(group.subjects, edges, edges[1:], strict=False)
     }  # fmt: skip

@@ -17,6 +17,7 @@ from tiny_models import save_tiny
 import braindash.cli as cli
 from braindash.config import EncodingConfig, Home, TuneConfig
 from braindash.errors import BraindashError
+from braindash.runs.partition_targets import read_partition_targets
 from braindash.runs.partitioning import PARTITION, partition_run, read_partition
 from braindash.runs.record import Run, RunStore
 
@@ -109,6 +110,26 @@ def test_parts_add_up_and_removal_lowers_what_rests_on_the_removed(document: dic
     assert without["ci_low"] < without["delta_r"] < without["ci_high"]
     spared = row(document, subject="all", roi="loud", model="pretrained", part="removed:word_rate")
     assert abs(spared["delta_r"]) < 0.05
+
+
+def test_single_targets_are_kept_where_they_belong(run: Run, document: dict[str, Any]) -> None:
+    from braindash.studies import open_study
+
+    partition_run(run, layer=0)  # whichever test came before
+    data = read_partition_targets(run.path)
+    assert data is not None
+    assert data.attrs["layer"] == 0
+    targets = open_study("mini", run.home).targets("sub-02")
+    mine = data["r2"].isel(target=np.flatnonzero(data["subject"].values == "sub-02"))
+    roi = targets["roi"].to_numpy()[mine["target_index"].values]
+    for region in ("loud", "quiet"):
+        for part in ("total", "shared", "unique:word_rate", "unique:spectral", "unique:model"):
+            here = mine.sel(model="brain_tuned", part=part).values[roi == region]
+            mean = row(document, subject="sub-02", roi=region, model="brain_tuned", part=part)["r2"]
+            assert here.mean() == pytest.approx(mean, abs=1e-5), (region, part)
+    by_region = mine.sel(model="pretrained", part="unique:word_rate").values
+    assert by_region[roi == "quiet"].min() > by_region[roi == "loud"].max()  # as planted
+    assert read_partition_targets(run.path.parent) is None
 
 
 def test_models_are_compared_with_the_pretrained_one(document: dict[str, Any]) -> None:
