@@ -51,6 +51,7 @@ def tune(
     from braindash.jobs.command import command_for
     from braindash.jobs.launch import launch
     from braindash.jobs.preflight import preflight
+    from braindash.runs.own_regions import spell_out
     from braindash.runs.provenance import collect
     from braindash.runs.record import RunStore
 
@@ -58,6 +59,7 @@ def tune(
     config = validate(
         TuneConfig, {"study": _id(study), "model": _id(model), **settings}, "the settings given to braindash.tune"
     )
+    config = spell_out(config, where)
     problems = preflight(config, where, timed=False).problems
     if problems:
         raise BraindashError(problems[0].what, problems[0].remedy)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import socket
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ SECRETS = Path(".streamlit") / "secrets.toml"
 CALLBACK = "/oauth2callback"
 SHORTEST_SECRET = 32  # characters of the key that signs who somebody is
 REQUIRED = ("client_id", "client_secret", "server_metadata_url")
+OWN = ("127.0.0.1", "localhost", "[::1]")  # names of this machine that no network knows
+EVERYWHERE = ("0.0.0.0", "::")
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*")
 GUIDE = "docs/operations.md says how, under Several people, and a server."
 NEW_SECRET = 'python -c "import secrets; print(secrets.token_hex(32))"'
 
@@ -144,6 +149,86 @@ def _is_callback(uri: Any) -> bool:
     except ValueError:
         return False
     return place.scheme in ("http", "https") and bool(place.hostname) and place.path.endswith(CALLBACK)
+
+
+# --- where a server listens -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a server listens, what names it answers to, and whether anyone may come in without signing in."""
+
+    address: str
+    hosts: tuple[str, ...]
+    anyone: bool
+    sign_in: SignIn | None
+
+    @property
+    def public(self) -> bool:
+        return is_public(self.address, self.hosts)
+
+
+def open_door(
+    app_folder: Path, address: str = OWN[0], allowed_hosts: Iterable[str] = (), allow_anyone: bool = False
+) -> Door:
+    """Return where a server may listen, or refuse.
+
+    Parameters
+    ----------
+    app_folder : Path
+        Where app.py is.
+    address : str
+        Of a network of this machine; 0.0.0.0 or :: is every one.
+    allowed_hosts : iterable of str
+        Names by which people reach it besides: those of a proxy. Where none is given for every address,
+        the machine's own names and addresses.
+    allow_anyone : bool
+
+    Raises
+    ------
+    BraindashError
+        For an address or a name that is none, for a sign-in with a mistake, and for a public server
+        where nobody signs in, unless anyone is allowed.
+    """
+    if not _HOST_NAME.fullmatch(address) and not _is_address(address):
+        raise BraindashError(f"--address {address!r} is no address.", "Give one such as 127.0.0.1 or 0.0.0.0.")
+    given = [h.strip() for h in allowed_hosts]
+    for host in given:
+        if not re.fullmatch(rf"\*|(?:\*\.)?{_HOST_NAME.pattern}", host) and not _is_address(host):
+            raise BraindashError(
+                f"--allowed-host {host!r} is no host name.", "Give the name alone, without https:// and port."
+            )
+    sign_in = read_sign_in(secrets_files(app_folder))
+    names = [*OWN, *given]
+    everywhere = address in EVERYWHERE
+    if not everywhere:
+        names.append(address)
+    elif not given:
+        names += machine_names()
+    if sign_in is not None:
+        names.append(sign_in.host)
+    hosts = tuple(dict.fromkeys(f"[{n}]" if ":" in n and not n.startswith("[") else n for n in names))
+    refuse_public(address, hosts, sign_in, allow_anyone)
+    return Door(address, hosts, allow_anyone, sign_in)
+
+
+def machine_names() -> list[str]:
+    """Return the names and addresses of this machine."""
+    import psutil
+
+    families = (socket.AF_INET, socket.AF_INET6)
+    addresses = [
+        a.address.partition("%")[0] for each in psutil.net_if_addrs().values() for a in each if a.family in families
+    ]
+    return [socket.gethostname(), *addresses]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def allows_anyone() -> bool:

@@ -7,7 +7,7 @@ has the defaults; a file that cannot be read is never overwritten and never take
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -308,6 +308,8 @@ def change(home: Home, **sections: Any) -> Settings:
         data = now.model_dump(mode="python")
         for name, value in sections.items():
             new = value(getattr(now, name)) if callable(value) else value
+            if isinstance(new, Mapping):
+                new = {k: v.model_dump(mode="python") if isinstance(v, BaseModel) else v for k, v in new.items()}
             data[name] = new.model_dump(mode="python") if isinstance(new, BaseModel) else new
         settings = checked(data)
         write_settings(home, settings)
@@ -347,11 +349,6 @@ def with_value(settings: Settings, key: str, value: Any) -> Settings:
     else:
         data[section].pop(name)
     return checked(data, key)
-
-
-def people_without_manager(access: Access) -> Sequence[str]:
-    """Return those who are on the list although nobody may manage; empty where somebody may."""
-    return () if access.manage else (*access.view, *access.launch)
 
 
 def _short(value: object) -> str:

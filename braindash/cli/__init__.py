@@ -28,6 +28,7 @@ from braindash.cli import (
     reporting,
     rsa,
     runs,
+    settings,
     sharing,
     studies,
     tuning,
@@ -76,6 +77,7 @@ rsa.add_to(app)
 machine.add_to(app)
 app.add_typer(studies.app, name="study")
 app.add_typer(models.app, name="model")
+app.add_typer(settings.app, name="settings")
 sharing.add_to(runs.app)
 marking.add_to(runs.app)
 app.add_typer(runs.app, name="runs")

@@ -26,13 +26,19 @@ ParallelOption = Annotated[int | None, typer.Option("--parallel", metavar="N", h
 SLURM_ONLY = ("partition", "time", "gpus", "cpus", "memory", "account", "parallel")
 
 
-def executor_from(params: Mapping[str, Any]) -> ExecutorConfig:
-    """Build what says where runs run from the parsed parameters of `tune`."""
+def executor_from(params: Mapping[str, Any], usual: ExecutorConfig | None = None) -> ExecutorConfig:
+    """Build what says where runs run from the parsed parameters of `tune`.
+
+    Without an option ``usual``, the home's settings, holds; an ``--executor`` that differs from it
+    begins with the defaults.
+    """
     from braindash.config import ExecutorConfig, validate
+
+    usual = usual or ExecutorConfig()
 
     given = {k: params.get(k) for k in ("executor", "processes", *SLURM_ONLY) if params.get(k) is not None}
     meant = [k for k in SLURM_ONLY if k in given]
-    if meant and given.get("executor", "local") == "local":
+    if meant and given.get("executor", usual.executor) == "local":
         raise BraindashError(
             f"--{meant[0]} is for Slurm jobs, and the executor is local.", "Add --executor slurm, or leave it out."
         )
@@ -40,7 +46,8 @@ def executor_from(params: Mapping[str, Any]) -> ExecutorConfig:
         given["time"] = minutes(str(given["time"]))
     if "memory" in given:
         given["memory_gb"] = given.pop("memory")
-    return validate(ExecutorConfig, given, "the executor")
+    base = usual.model_dump() if given.get("executor", usual.executor) == usual.executor else {}
+    return validate(ExecutorConfig, base | given, "the executor")
 
 
 def minutes(text: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,30 +30,62 @@ def add_to(app: typer.Typer) -> None:
 
 def app_(
     ctx: typer.Context,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port that it listens on.")] = 8501,
+    address: Annotated[
+        str,
+        typer.Option("--address", "--host", metavar="ADDRESS", help="Address that it listens on; 0.0.0.0: every one."),
+    ] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-host", metavar="NAME", help="A further name that it answers to; may be repeated."),
+    ] = None,
+    allow_anyone: Annotated[
+        bool, typer.Option("--allow-anyone", help="Be public although nobody signs in; they may look only.")
+    ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve the dashboard on this machine (127.0.0.1)."""
-    serve(Session(ctx, home, as_json), port, browser=not no_browser)
+    """Serve the dashboard on this machine (127.0.0.1).
+
+    Anything else needs people to sign in (docs/operations.md), or --allow-anyone.
+    """
+    serve(Session(ctx, home, as_json), port, not no_browser, address, tuple(allowed_host or ()), allow_anyone)
 
 
-def serve(session: Session, port: int, browser: bool) -> None:
+def serve(
+    session: Session,
+    port: int,
+    browser: bool,
+    address: str = "127.0.0.1",
+    allowed_hosts: Sequence[str] = (),
+    allow_anyone: bool = False,
+) -> None:
     """Become the dashboard's server: this process does not come back."""
+    from braindash.exposure import EVERYWHERE, is_loopback, open_door
+
     script = Path(__file__).resolve().parents[2] / "app.py"
     if not script.exists():
         raise BraindashError(
             f"The dashboard's app.py is not at {script}.", "Run braindash from a clone of its repository (make app)."
         )
-    if _taken(port):
+    door = open_door(script.parent, address, allowed_hosts, allow_anyone)
+    if _taken(port, address):
         raise BraindashError(f"Port {port} is in use.", "Choose another with --port, or close what uses it.")
-    url = f"http://localhost:{port}"
+    shown = "localhost" if address in EVERYWHERE or is_loopback(address) else address
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    for caveat in door.sign_in.caveats if door.sign_in else ():
+        session.tell(f"Note: {caveat}")
+    if door.public and not door.sign_in:
+        session.tell("Note: nobody signs in; anyone who reaches this address may do what access.anyone allows.")
     if session.as_json:
         session.emit({"url": url, "home": str(session.home.path)})
     session.tell(f"The dashboard is at {url} (Ctrl-C ends it). Home: {session.home.path}")
     display = sys.platform == "darwin" or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY"))
     command = [sys.executable, "-m", "braindash.ui.serve", "--home", str(session.home.path), "--port", str(port)]
+    command += ["--address", address, *(f"--allowed-host={host}" for host in allowed_hosts)]
+    if allow_anyone:
+        command.append("--allow-anyone")
     if browser and display:
         command.append("--open")
     sys.stdout.flush()
@@ -60,13 +93,18 @@ def serve(session: Session, port: int, browser: bool) -> None:
     os.execv(sys.executable, command)
 
 
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
+def _taken(port: int, address: str) -> bool:
+    try:
+        family, kind, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return True
+        raise BraindashError(
+            f"This machine cannot listen on --address {address} ({error.strerror}).", "Give one of its own addresses."
+        ) from None
     return False
 
 

@@ -153,10 +153,13 @@ def tune(
     from braindash.jobs.command import command_for
     from braindash.jobs.launch import launch, stop
     from braindash.jobs.preflight import preflight
+    from braindash.runs.own_regions import spell_out
     from braindash.runs.provenance import collect
+    from braindash.settings import read_settings
 
     session = Session(ctx, home, as_json)
-    chosen, where = config_from(ctx.params), executor_from(ctx.params)
+    chosen = spell_out(config_from(ctx.params), session.home)
+    where = executor_from(ctx.params, read_settings(session.home).compute)
     if grid or seeds > 1 or controls is not None:
         planned = groups.plan(session, chosen, grid or (), seeds, controls)
         groups.launch(session, planned, where, dry_run=dry_run, detach=detach, yes=yes)

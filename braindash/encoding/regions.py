@@ -69,7 +69,7 @@ def region_groups(own: OwnGroups | None = None) -> dict[str, tuple[str, ...]]:
     return named | {k: tuple(v) for k, v in (own or {}).items() if k not in named}
 
 
-def check_own_groups(own: OwnGroups, known: Collection[str] = ()) -> None:
+def check_own_groups(own: OwnGroups, known: Collection[str] = (), only: Collection[str] | None = None) -> None:
     """Raise BraindashError for a lab's own group whose name is taken, or that has a member nobody knows.
 
     Parameters
@@ -78,10 +78,14 @@ def check_own_groups(own: OwnGroups, known: Collection[str] = ()) -> None:
     known : collection of str
         Parcels and regions of studies; members are these and the named groups, each with ``_left`` or
         ``_right`` at its end if only one hemisphere is meant.
+    only : collection of str, optional
+        The groups that are checked; all of them by default.
     """
     parcels = set(known)
     taken = {*_WHOLE, *_GROUPS, *parcels, *(_hemisphere(p)[0] for p in parcels)}
     for name, members in own.items():
+        if only is not None and name not in only:
+            continue
         if name in taken:
             raise BraindashError(
                 f"{name!r} is the name of a region already, and cannot be that of a group of your own.",

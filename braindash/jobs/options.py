@@ -22,7 +22,11 @@ EXECUTOR_OPTIONS = {
 
 
 def launch_options(
-    grid: Sequence[str] = (), seeds: int = 1, controls: Sequence[str] = (), executor: ExecutorConfig | None = None
+    grid: Sequence[str] = (),
+    seeds: int = 1,
+    controls: Sequence[str] = (),
+    executor: ExecutorConfig | None = None,
+    usual: ExecutorConfig | None = None,
 ) -> str:
     """Return the options that make a group of runs and say where they go, quoted for a POSIX shell.
 
@@ -33,6 +37,8 @@ def launch_options(
     seeds : int
     controls : sequence of str
     executor : ExecutorConfig, optional
+    usual : ExecutorConfig, optional
+        What the home's settings say, which needs no option; the default of every option if not given.
 
     >>> launch_options(["rank=4,8"], seeds=3)
     '--grid rank=4,8 --seeds 3'
@@ -44,9 +50,12 @@ def launch_options(
         words += ["--seeds", str(seeds)]
     if controls:
         words += ["--controls", ",".join(controls)]
-    chosen, usual = executor or ExecutorConfig(), ExecutorConfig()
+    usual = usual or ExecutorConfig()
+    chosen = executor or usual
+    # an option --executor that differs from the settings puts all others back to their defaults
+    base = usual if chosen.executor == usual.executor else ExecutorConfig(executor=chosen.executor)
     for field, option in EXECUTOR_OPTIONS.items():
         value = getattr(chosen, field)
-        if value != getattr(usual, field):
+        if value != getattr(usual if field == "executor" else base, field):
             words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from braindash.config import Home
+from braindash.config import Home, TuneConfig, validate
 from braindash.errors import BraindashError
-from braindash.settings import read_settings
+from braindash.settings import Settings, read_settings, settings_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,75 @@ def recorded_groups(records: Mapping[str, Any] | None) -> set[str]:
     """Return the names of own groups that an evaluation's records say it had."""
     kept = ((records or {}).get("provenance") or {}).get("regions")
     return set(kept) if isinstance(kept, Mapping) else set()
+
+
+def known_regions(home: Home) -> list[str]:
+    """Return what members of groups may be called: HCP-MMP1 parcels, and the regions of the home's studies."""
+    from braindash.encoding.regions import region_groups
+    from braindash.studies.library import list_studies, open_study
+
+    parcels = {p for members in region_groups().values() for p in members}
+    parcels |= _parcels()
+    found: dict[str, None] = dict.fromkeys(sorted(parcels))
+    for entry in list_studies(home):
+        try:
+            study = open_study(entry.id, home)
+            for subject in study.subjects:
+                found.update(dict.fromkeys(str(r) for r in study.targets(subject)["roi"].dropna().unique() if r))
+        except BraindashError:  # gone or damaged: said on the page Study
+            continue
+    return list(found)
+
+
+def check_members(home: Home, settings: Settings, *names: str) -> None:
+    """Raise BraindashError where a group's name is taken, or a member is known neither to us nor to a study."""
+    from braindash.encoding.regions import check_own_groups
+
+    if set(names) & set(settings.regions):
+        check_own_groups(settings.groups(), known_regions(home), names)
+
+
+def _parcels() -> set[str]:
+    from braindash.cortex.parcellation import parcel_of_vertex
+
+    labels = parcel_of_vertex("fs_LR-32k")
+    return set() if labels is None else {str(p) for p in set(labels.tolist()) if p}
+
+
+def reachable(targets: pd.DataFrame, groups: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the own groups that a study's targets reach, each with the members that do."""
+    from braindash.encoding.regions import region_groups, region_mask
+
+    def reached(roi: str) -> bool:
+        try:
+            region_mask(targets, roi)
+        except BraindashError:
+            return False
+        return True
+
+    known = {*region_groups(), *targets["roi"].dropna().astype(str)}
+    found = {name: tuple(filter(reached, members)) for name, members in groups.items() if name not in known}
+    return {name: members for name, members in found.items() if members}
+
+
+def spell_out(config: TuneConfig, home: Home) -> TuneConfig:
+    """Return a configuration whose regions are no own groups but their members, so that it says all by itself.
+
+    Raises
+    ------
+    BraindashError
+        For settings or a study that cannot be read, and for a group without a target in the study.
+    """
+    from braindash.studies import open_study
+
+    if not config.rois or not settings_path(home).exists():
+        return config
+    groups = read_settings(home).groups()
+    if not set(groups) & set(config.rois):
+        return config
+    study = open_study(config.study, home)
+    here = reachable(study.targets((config.subjects or study.subjects)[0]), groups)
+    rois: dict[str, None] = {}
+    for roi in config.rois:  # a group that is not reached stays, and is told by its name
+        rois.update(dict.fromkeys(here.get(roi, (roi,))))
+    return validate(TuneConfig, config.model_dump() | {"rois": tuple(rois)}, "The regions")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from braindash.config import CONTROL_NAMES, ExecutorConfig, Home, TuneConfig, validate
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, readers
+from braindash.ui import names, notices, permissions, readers
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape
 
@@ -54,7 +54,7 @@ class Plan:
         """Return the options of `braindash tune` that say the same."""
         from braindash.jobs.options import launch_options
 
-        return launch_options(self.grid, self.seeds, self.controls, self.executor)
+        return launch_options(self.grid, self.seeds, self.controls, self.executor, usual_executor())
 
 
 def draw(config: TuneConfig) -> tuple[Plan, list[TuneConfig]] | None:
@@ -69,7 +69,7 @@ def draw(config: TuneConfig) -> tuple[Plan, list[TuneConfig]] | None:
         )  # fmt: skip
         controls = _controls(config)
     with st.expander("Where it runs", icon=":material/dns:"):
-        executor = _executor()
+        executor = executor_choice("plan", usual_executor())
     if executor is None:
         return None
     plan = Plan(grid, seeds, controls, executor)
@@ -123,18 +123,45 @@ def _possible(config: str, home: str) -> tuple[list[str], dict[str, str]]:
         return [], {}
 
 
-def _executor() -> ExecutorConfig | None:
+def usual_executor() -> ExecutorConfig:
+    """Return where the settings say that runs go; this machine where they cannot be read."""
+    try:
+        return permissions.settings().compute
+    except BraindashError:  # told above the page
+        return ExecutorConfig()
+
+
+def executor_choice(prefix: str, usual: ExecutorConfig) -> ExecutorConfig | None:
+    """Draw where runs go, from ``usual`` on; None where something must be corrected first."""
     has_slurm = shutil.which("sbatch") is not None
     where = st.radio(
         "Executor",
         [LOCAL, SLURM],
+        index=[LOCAL, SLURM].index(usual.executor),
         format_func={LOCAL: "This machine, one run after the other", SLURM: "A Slurm cluster"}.__getitem__,
         captions=["", "" if has_slurm else "sbatch is not on this machine"],
-        key="plan_executor",
+        key=f"{prefix}_executor",
         persist_state="session",
     )
-    processes = int(_number("Processes that share a step", "processes", 1, 64, ExecutorConfig().processes))
-    values: dict[str, object] = {"executor": where, "processes": processes}
+    begin = usual if where == usual.executor else ExecutorConfig()
+
+    def number(label: str, name: str, low: int, high: int) -> int:
+        return int(
+            st.number_input(
+                label, min_value=low, max_value=high, value=int(getattr(begin, name)), step=1,
+                key=f"{prefix}_{name}", help=ExecutorConfig.model_fields[name].description, persist_state="session",
+            )
+        )  # fmt: skip
+
+    def text(label: str, name: str, placeholder: str) -> str:
+        return st.text_input(
+            label, value=getattr(begin, name), placeholder=placeholder, key=f"{prefix}_{name}", persist_state="session"
+        )
+
+    values: dict[str, object] = {
+        "executor": where,
+        "processes": number("Processes that share a step", "processes", 1, 64),
+    }
     if where == SLURM:
         if not has_slurm:
             st.warning(
@@ -144,26 +171,16 @@ def _executor() -> ExecutorConfig | None:
             )
         left, right = st.columns(2, gap="medium")
         with left:
-            values["partition"] = st.text_input("Partition", placeholder="the cluster's default", key="plan_partition")
-            values["time"] = int(_number("Time (minutes)", "time", 1, 100_000, ExecutorConfig().time))
-            values["gpus"] = int(_number("GPUs", "gpus", 0, 64, ExecutorConfig().gpus))
+            values["partition"] = text("Partition", "partition", "the cluster's default")
+            values["time"] = number("Time (minutes)", "time", 1, 100_000)
+            values["gpus"] = number("GPUs", "gpus", 0, 64)
         with right:
-            values["account"] = st.text_input("Account", placeholder="none", key="plan_account")
-            values["memory_gb"] = _number("Memory (GB)", "memory_gb", 1, 4096, ExecutorConfig().memory_gb)
-            values["cpus"] = int(_number("CPU cores", "cpus", 1, 1024, ExecutorConfig().cpus))
-            values["parallel"] = int(_number("Jobs at a time", "parallel", 1, 10_000, ExecutorConfig().parallel))
+            values["account"] = text("Account", "account", "none")
+            values["memory_gb"] = number("Memory (GB)", "memory_gb", 1, 4096)
+            values["cpus"] = number("CPU cores", "cpus", 1, 1024)
+            values["parallel"] = number("Jobs at a time", "parallel", 1, 10_000)
     try:
         return validate(ExecutorConfig, values, "Where it runs")
     except BraindashError as error:
         notices.mistake(error)
         return None
-
-
-def _number(label: str, name: str, low: int, high: int, value: float) -> float:
-    info = ExecutorConfig.model_fields[name].description
-    return float(
-        st.number_input(
-            label, min_value=low, max_value=high, value=int(value), step=1, key=f"plan_{name}", help=info,
-            persist_state="session",
-        )
-    )  # fmt: skip

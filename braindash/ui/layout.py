@@ -34,11 +34,13 @@ TUNE = PageEntry("pages/experiments/tune.py", "Tune", ":material/tune:", "tune")
 RUNS = PageEntry("pages/experiments/runs.py", "Runs", ":material/list_alt:", "runs")
 PRESENT = PageEntry("pages/share/present.py", "Present", ":material/slideshow:", "present")
 GLOSSARY = PageEntry("pages/help/glossary.py", "Glossary", ":material/dictionary:", "glossary")
+SETTINGS = PageEntry("pages/settings/settings.py", "Settings", ":material/settings:", "settings")
 
 SECTIONS: dict[str, tuple[PageEntry, ...]] = {
     "Results": (OVERVIEW, CORTEX, EXPLORER, ENCODING, PROBES, RSA, COMPARE, STUDY),
     "Experiments": (TUNE, RUNS),
     "Share": (PRESENT,),
+    "Lab": (SETTINGS,),
     "Help": (GLOSSARY,),
 }
 

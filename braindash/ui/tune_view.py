@@ -8,7 +8,7 @@ import streamlit as st
 
 from braindash.config import TuneConfig, validate
 from braindash.errors import BraindashError
-from braindash.ui import form, links, names, notices, readers, settings
+from braindash.ui import form, links, names, notices, permissions, readers, settings
 from braindash.ui.layout import RUNS
 from braindash.ui.text import count, duration, escape, shorten
 
@@ -122,13 +122,31 @@ def main_choices(start: TuneConfig | None) -> dict[settings.Path, Any]:
     return out
 
 
+def regions(facts: readers.StudyFacts) -> tuple[str, ...]:
+    """Return the regions that can be tuned on: named groups, those of the settings, then the study's own."""
+    from braindash.encoding.regions import region_groups
+    from braindash.runs.own_regions import reachable
+
+    try:
+        groups = permissions.settings().groups()
+        if not groups or facts.problem or not facts.subjects:
+            return facts.regions
+        own = reachable(readers.study(facts.id).targets(facts.subjects[0]), groups)
+    except BraindashError:  # told above the page
+        return facts.regions
+    named = [r for r in facts.regions if r in region_groups()]
+    return (*named, *own, *facts.regions[len(named) :])
+
+
 def build(entered: form.Form) -> TuneConfig | None:
     """Check what was entered on the server's side; show what is wrong, and return None then."""
+    from braindash.runs.own_regions import spell_out
+
     if entered.mistakes:
         st.error("Correct the settings that are marked in the form.", icon=":material/error:")
         return None
     try:
-        return validate(TuneConfig, entered.mapping(), "This fine-tune")
+        return spell_out(validate(TuneConfig, entered.mapping(), "This fine-tune"), readers.home())
     except BraindashError as error:
         notices.mistake(error)
         return None

@@ -16,7 +16,7 @@ with left:
     study, facts = tune_view.choose_study(entries, start)
     model = tune_view.choose_model(start)
     fixed = {("study",): study, ("model",): model} | tune_view.main_choices(start)
-    entered = form.draw(form.Offer(facts.subjects, facts.regions, facts.has_cortex), start, origin, fixed)
+    entered = form.draw(form.Offer(facts.subjects, tune_view.regions(facts), facts.has_cortex), start, origin, fixed)
 with right:
     st.subheader("Before you launch")
     config = tune_view.build(entered)

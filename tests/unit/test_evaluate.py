@@ -82,6 +82,47 @@ def test_a_run_is_evaluated_with_its_control(runs: tuple[Home, Run, Run]) -> Non
     assert loud["r"] == pytest.approx(float(np.nanmean(shown.values[mine])), abs=1e-5)
 
 
+def test_groups_of_ones_own_are_evaluated_and_a_changed_group_breaks_no_run(runs: tuple[Home, Run, Run]) -> None:
+    from braindash.runs.own_regions import recorded_groups
+    from braindash.runs.partitioning import partition_run
+    from braindash.runs.rsa import rsa_run
+    from braindash.settings import OwnRegion, Settings, settings_path, write_settings
+
+    home, _, run = runs
+    own = {
+        "both": OwnRegion(members=("loud", "quiet"), title="Loud and quiet"),
+        "elsewhere": OwnRegion(members=("STSda",)),
+        "loud": OwnRegion(members=("quiet",)),
+    }
+    try:
+        write_settings(home, Settings(regions=own))
+        records = evaluate_run(run)
+        of = {
+            (r["roi"]): r["n_targets"] for r in records["encoding"] if (r["model"], r["subject"], r["layer"]) ==
+            ("pretrained", "sub-01", 0)
+        }  # fmt: skip
+        assert of["both"] == of["loud"] + of["quiet"]
+        assert "elsewhere" not in of, "the study has no target there"
+        assert records["summary"]["region_titles"]["both"] == "Loud and quiet"
+        assert records["provenance"]["regions"] == {"both": ["loud", "quiet"]}
+        assert recorded_groups(records) == {"both"}
+        assert any("group loud of the settings was left out" in c for c in records["caveats"])
+        assert "both" in open_results(run.path)["regions"]["roi"].values
+        analyses = rsa_run(run, n_permutations=20, n_boot=20), partition_run(run, spaces=["spectral"])
+        for document in analyses:
+            assert "both" in {row["roi"] for row in document["rows"]}
+            assert document["region_titles"]["both"] == "Loud and quiet"
+            assert document["regions"] == {"both": ["loud", "quiet"]}
+
+        settings_path(home).write_text("regions: {", encoding="utf-8")  # half-written, by hand
+        assert records["encoding"] == run.records()["encoding"], "what was evaluated stays as it is"
+        again = evaluate_run(run)
+        assert "both" not in {r["roi"] for r in again["encoding"]}
+        assert any("one's own were left out" in c for c in again["caveats"])
+    finally:
+        settings_path(home).unlink()
+
+
 def test_a_control_alone_is_compared_with_the_pretrained_model(runs: tuple[Home, Run, Run]) -> None:
     _, _, control = runs
     assert [c.name for c in find_candidates(control, control.home)] == ["pretrained", "block_permuted"]
