@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from braindash.ui import colours, gate, tour
+from braindash.ui import bookmark_button, charts, colours, gate, tour
 from braindash.ui.barrier import guarded
 from braindash.ui.layout import ICON, LOGO, OVERVIEW, SECTIONS, to_overview
 
@@ -22,4 +22,8 @@ pages = {
 pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
 page = st.navigation(pages)
 guarded(tour.draw)(page.url_path)
-guarded(page.run)()
+charts.begin()
+try:
+    guarded(page.run)()
+finally:  # a page may stop before its end
+    guarded(bookmark_button.draw)(page.url_path)

@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 13.333, 7.5  # inches, 16 to 9
 MARGIN = 0.5
 FOOT = 7.42  # inches down to which the foot may reach
 POINTS = 72.0  # in an inch
+_MOST_RUNS = 2  # named at the foot of a slide
 # XML has no place for control characters, and a lone surrogate is no character at all
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _TITLES = (30, 28, 26, 24, 22, 20)  # points, the largest that fits
@@ -46,6 +47,8 @@ class Slide:
     n, statistics : str
         How many of what, and the sentence with interval and test.
     caveats : sequence of str
+    runs : sequence of str
+        Ids of the runs that it shows, where the deck is not of one run.
     """
 
     key: str
@@ -58,17 +61,18 @@ class Slide:
     statistics: str = ""
     caveats: Sequence[str] = ()
     kind: Literal["title", "figure", "text"] = "figure"
+    runs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("title", "caption", "alt", "n", "statistics"):
             object.__setattr__(self, name, printable(getattr(self, name)))
-        for name in ("points", "caveats"):
+        for name in ("points", "caveats", "runs"):
             object.__setattr__(self, name, tuple(printable(text) for text in getattr(self, name)))
 
 
 @dataclass(frozen=True, eq=False)
 class Deck:
-    """Slides of one run; ``left_out`` says which of its analyses are not among them, and why."""
+    """Slides of one run, or of several (then ``run_id`` is ""); ``left_out`` says what is not among them, and why."""
 
     run_id: str
     title: str
@@ -119,7 +123,7 @@ def lay_out(slide: Slide, deck: Deck, number: int) -> Layout:
     wide = WIDTH - 2 * MARGIN
     mark = Placed(
         Box(WIDTH - MARGIN - _MARK_ROOM, FOOT - _FOOT_ROOM, _MARK_ROOM, _FOOT_ROOM),
-        _fitted(f"Run {deck.run_id} · {number}", _FOOTS, _MARK_ROOM, _FOOT_ROOM),
+        _fitted(mark_text(slide, deck, number), _FOOTS, _MARK_ROOM, _FOOT_ROOM),
     )
     foot = Placed(
         Box(MARGIN, FOOT - _FOOT_ROOM, wide - _MARK_ROOM - 0.2, _FOOT_ROOM),
@@ -156,9 +160,25 @@ def foot_text(slide: Slide) -> str:
     return " ".join(s for s in (_sentence(slide.n), *slide.caveats) if s)
 
 
+def mark_text(slide: Slide, deck: Deck, number: int) -> str:
+    """Return what stands at the right of the foot: the run or runs, and the slide's number."""
+    runs = _runs_of(slide, deck)
+    said = _runs_text(runs) if len(runs) <= _MOST_RUNS else f"{len(runs)} runs, named in the notes"
+    return f"{said} · {number}" if said else str(number)
+
+
+def _runs_of(slide: Slide, deck: Deck) -> Sequence[str]:
+    return slide.runs or ((deck.run_id,) if deck.run_id else ())
+
+
+def _runs_text(runs: Sequence[str]) -> str:
+    return f"Run{'s' if len(runs) > 1 else ''} {', '.join(runs)}" if runs else ""
+
+
 def notes_text(slide: Slide, deck: Deck) -> str:
     """Return a slide's speaker notes: caption, statistics, n, run and caveats, uncut."""
-    said = [slide.title, *slide.points, slide.caption, slide.statistics, _sentence(slide.n), f"Run {deck.run_id}."]
+    of = _runs_text(_runs_of(slide, deck))
+    said = [slide.title, *slide.points, slide.caption, slide.statistics, _sentence(slide.n), _sentence(of)]
     return "\n".join(dict.fromkeys(s for s in (*said, *slide.caveats) if s))
 
 

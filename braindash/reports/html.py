@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from braindash.reports.deck import Deck, Slide, foot_text, notes_text
+from braindash.reports.deck import Deck, Slide, foot_text, mark_text, notes_text
 from braindash.reports.pictures import Picture, draw
 
 _TEMPLATE = "deck.html.j2"
@@ -39,7 +39,7 @@ def html_text(deck: Deck, picture: Picture = draw, *, start: int = 0) -> str:
     style, script = ((here / name).read_text(encoding="utf-8") for name in ("deck.css", "deck.js"))
     return environment.get_template(_TEMPLATE).render(
         deck=deck,
-        slides=[_item(slide, deck, picture) for slide in deck.slides],
+        slides=[_item(slide, deck, picture, i) for i, slide in enumerate(deck.slides, start=1)],
         start=start,
         style=Markup(style),
         script=Markup(script),
@@ -48,7 +48,7 @@ def html_text(deck: Deck, picture: Picture = draw, *, start: int = 0) -> str:
     )
 
 
-def _item(slide: Slide, deck: Deck, picture: Picture) -> dict[str, Any]:
+def _item(slide: Slide, deck: Deck, picture: Picture, number: int) -> dict[str, Any]:
     shown = {}
     if slide.figure is not None:
         shown = {theme: base64.b64encode(picture(slide, theme, "svg")).decode() for theme in ("light", "dark")}
@@ -60,6 +60,7 @@ def _item(slide: Slide, deck: Deck, picture: Picture) -> dict[str, Any]:
         "size": "longer" if n > _LONGER else "long" if n > _LONG else "short",
         "density": "dense" if sum(map(len, slide.points)) > _DENSE else "",
         "foot": foot_text(slide),
+        "mark": mark_text(slide, deck, number),
         "notes": notes_text(slide, deck).split("\n"),
     }
 

@@ -23,7 +23,12 @@ def pdf_bytes(deck: Deck) -> bytes:
     from matplotlib.backends.backend_pdf import PdfFile
 
     out = io.BytesIO()
-    about = {"Title": deck.title, "Author": "braindash", "Subject": f"Run {deck.run_id}", "CreationDate": None}
+    about = {
+        "Title": deck.title,
+        "Author": "braindash",
+        "Subject": f"Run {deck.run_id}" if deck.run_id else "",
+        "CreationDate": None,
+    }
     with quiet(), mpl.rc_context(_FONTS):
         file = PdfFile(out, metadata=about)
         try:

@@ -25,7 +25,7 @@ def pptx_bytes(deck: Deck, picture: Picture = draw) -> bytes:
     file.slide_width, file.slide_height = Inches(WIDTH), Inches(HEIGHT)
     properties = file.core_properties
     properties.title, properties.author = printable(deck.title)[:250], "braindash"
-    properties.subject = f"Run {deck.run_id}"
+    properties.subject = f"Run {deck.run_id}" if deck.run_id else ""
     for number, slide in enumerate(deck.slides, start=1):
         _add(file.slides.add_slide(file.slide_layouts[_TITLE_ONLY]), slide, deck, number, picture)
     out = io.BytesIO()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import links, names, readers
+from braindash.ui import links, map_parts, names, readers
 from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import USUAL, WHICH, Mask, View, Which, short_title, shown
 from braindash.ui.text import count, escape
@@ -106,7 +107,13 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         names=lambda which: short_title(view, next(w for w in WHICH if w == which)),
         placeholder="Choose the maps to show",
     )
-    return view, [w for w in WHICH if w in chosen]
+    maps = [w for w in WHICH if w in chosen]
+    if any(w.startswith("unique") for w in maps):
+        part = map_parts.choose(view, model)
+        if part is None:
+            return view, [w for w in maps if not w.startswith("unique")]
+        view = replace(view, part=part, parts_as_of=readers.mark(run.path / map_parts.FILE))
+    return view, maps
 
 
 def _mask(folder: Path) -> tuple[Mask, float, bool]:
@@ -153,6 +160,8 @@ def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
         for which in maps:
             st.text(f"{short_title(view, which)}: {map_files.passing_sentence(view, which)}")
     viewer3d.section(view, results.caveats)
+    for which in maps:
+        map_files.offer(view, which)
     _explained(view, maps)
     selection_view.section(view)
 
@@ -170,6 +179,12 @@ def _explained(view: View, maps: Sequence[Which]) -> None:
             st.markdown(
                 "Gain × accuracy says two things in one colour: hue is the change (blue worse, mauve the same, orange "
                 "better), lightness is how well the better of the two models predicts the target."
+            )
+        if any(which.startswith("unique") for which in maps):
+            st.markdown(
+                "Unique variance: the share of a target's variance on test stories (R²) that one feature space explains "
+                "and no other does; a mask by q is that of the layer chosen above. It can be below 0 where a space "
+                "helps in the fit and not in the test stories: such targets have the colour of 0."
             )
         if any(which.startswith("best") for which in maps):
             st.markdown(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from braindash.ui import names, readers
+from braindash.ui.charts import offer_map
 from braindash.ui.map_values import (
     accuracy,
+    at_layer,
     layer_arrays,
     limits,
     models_of,
     passing,
     short_title,
+    shown,
     title,
     unit,
     values_of,
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from braindash.figures.style import ThemeName
     from braindash.ui.map_values import View, Which
 
 FORMATS = {  # of braindash.cortex.export
@@ -80,7 +85,7 @@ def _numbers(view: View, which: Which) -> dict[str, np.ndarray]:
     """Return what a map shows, by name; of two scales in one colour, both numbers."""
     import numpy as np
 
-    at = "" if which.startswith("best") else f", layer {view.layer}"
+    at = f", {at_layer(view, which)}" if at_layer(view, which) else ""
     found = {f"{title(view, which)}{at}, {unit(view, which)}": values_of(view, which)}
     if which == "gain":
         better = f"Better of the two models{at}, {names.MEASURES[view.measure]}"
@@ -133,8 +138,41 @@ def passing_sentence(view: View, which: Which) -> str:
         what = "are predicted above chance by one of the two models or both"
     else:
         what = f"are predicted above chance by {names.the_model(models[0])}"
-    at = f" at layer {view.layer}" if which.startswith("best") else ""
+    at = f" at layer {view.layer}" if which.startswith(("best", "unique")) else ""
     return f"{n:,} of {count(total, 'target')}{share} {what}{at}, at q ≤ {view.level:g}."
+
+
+def offer(view: View, which: Which) -> None:
+    """Offer one map as a bookmark: its picture in the shape of a slide, which says title and caveats itself."""
+    at = f", {at_layer(view, which)}" if at_layer(view, which) else ""
+    masked = passing_sentence(view, which) if view.mask != "none" else ""
+    n = f"{view.subject}, n = {count(shown(view), 'target')}"
+    offer_map(
+        f"map_{which}",
+        f"{title(view, which)}{at}",
+        functools.partial(slide_picture, view, which),
+        alt=f"Flattened cortex, left and right hemisphere, coloured by {unit(view, which)}{at}. {masked}".strip(),
+        n=n,
+        statistics=masked,
+        runs=(Path(view.run_path).name,),
+    )
+
+
+def slide_picture(view: View, which: Which, theme: ThemeName, kind: str) -> bytes:
+    """Return one map with its scale as a PNG or SVG file, with letters as large as a slide needs them."""
+    import io
+
+    import matplotlib as mpl
+
+    from braindash.cortex.figure import flatmap_figure
+
+    figure = flatmap_figure(
+        **layer_arrays(view, which), **_legend(view, which), label=unit(view, which), theme=theme, width=7.0
+    )
+    out = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "path"}):  # letters that look the same on every machine
+        figure.savefig(out, format=kind, dpi=300)
+    return out.getvalue()
 
 
 def figure_file(view: View, which: Which, caveats: tuple[str, ...], kind: str) -> bytes:
@@ -143,7 +181,7 @@ def figure_file(view: View, which: Which, caveats: tuple[str, ...], kind: str) -
 
     from braindash.cortex.figure import flatmap_figure
 
-    at = "" if which.startswith("best") else f"layer {view.layer}, "
+    at = f"{at_layer(view, which)}, " if at_layer(view, which) else ""
     figure = flatmap_figure(
         **layer_arrays(view, which),
         **_legend(view, which),
@@ -158,8 +196,6 @@ def figure_file(view: View, which: Which, caveats: tuple[str, ...], kind: str) -
 
 def _legend(view: View, which: Which) -> dict[str, Any]:
     """Return what a figure's legend needs beside a colour bar."""
-    from pathlib import Path
-
     from braindash.cortex.figure import Plane
 
     if which.startswith("best"):

@@ -1,12 +1,22 @@
-"""A run's slides: which, in what order, in whose words; shown full screen, or taken along as a file."""
+"""Slides of a run, or of bookmarks: which, in what order, in whose words; shown full screen, or as a file."""
 
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import chosen, notices, present_view, readers
+from braindash.ui import bookmarks_view, chosen, links, notices, present_view, readers
 from braindash.ui.methods import show_methods
 
 st.title("Present")
+what = links.select(
+    "what",
+    "Slides",
+    ["run", "bookmarks"],
+    names=lambda w: {"run": "A run's slides", "bookmarks": "Bookmarks"}[w],
+    kind="segments",
+)
+if what == "bookmarks":
+    bookmarks_view.section()
+    st.stop()
 row = chosen.evaluated_run()
 try:
     shown = present_view.open_deck(readers.store().get(row.id))
