@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from braindash.figures.style import (
     model_order,
     model_style,
     plain,
+    rgba,
     theme_of,
 )
 
@@ -31,6 +32,7 @@ def response_courses(
     *,
     story: str = "",
     y_label: str = "Response (z-scored)",
+    gain: np.ndarray | None = None,
     theme: ThemeName = "light",
 ) -> go.Figure:
     """Draw one target's measured response and each model's prediction over one story.
@@ -45,6 +47,9 @@ def response_courses(
         Correlation with what was measured, written into the legend.
     story : str
         For the description.
+    gain : (n_trs,) float, optional
+        How much nearer the last model of ``predicted`` is, drawn in a strip of its own; see
+        `braindash.comparing.moments.error_gain`.
 
     Raises
     ------
@@ -53,7 +58,8 @@ def response_courses(
     """
     import plotly.graph_objects as go
 
-    for what, values in (("The measured response", measured), *predicted.items()):
+    extra = {} if gain is None else {"the gain": gain}
+    for what, values in (("The measured response", measured), *predicted.items(), *extra.items()):
         if np.shape(values) != np.shape(times):
             raise BraindashError(
                 f"{what} has shape {np.shape(values)}, the times have {np.shape(times)}.", "Give one value a time."
@@ -90,4 +96,42 @@ def response_courses(
     axis = {"gridcolor": colours.grid, "zeroline": False, "tickfont": {"size": 12}, "title_font_size": FONT_SIZE}
     figure.update_xaxes(title="Time in the story (s)", **axis)
     figure.update_yaxes(title=y_label, nticks=6, **axis)
+    if gain is not None:
+        _add_gain(figure, times, gain, list(predicted), theme, axis)
     return figure
+
+
+def _add_gain(
+    figure: go.Figure,
+    times: np.ndarray,
+    gain: np.ndarray,
+    models: list[str],
+    theme: ThemeName,
+    axis: Mapping[str, Any],
+) -> None:
+    """Add a strip below the curves: above 0 in the last model's colour, below it in the first one's."""
+    import plotly.graph_objects as go
+
+    for values, model in ((np.fmax(gain, 0), models[-1]), (np.fmin(gain, 0), models[0])):
+        colour = model_style(model).color(theme)
+        figure.add_trace(
+            go.Scatter(
+                x=times,
+                y=values,
+                yaxis="y2",
+                mode="lines",
+                line={"width": 0},
+                fill="tozeroy",
+                fillcolor=rgba(colour, 0.6),
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+    figure.update_layout(
+        height=figure.layout.height + 90,
+        yaxis={"domain": [0.32, 1.0]},
+        yaxis2={**axis, "domain": [0.0, 0.24], "title": "Gain (z²)", "nticks": 3},
+        meta={
+            "alt": f"{figure.layout.meta['alt']} Below, the gain: {model_style(models[-1]).title} is nearer above 0."
+        },
+    )

@@ -14,9 +14,11 @@ from braindash.ui.timeline import Sound
 
 if TYPE_CHECKING:
     import numpy as np
+    import plotly.graph_objects as go
 
     from braindash.comparing.moments import Moment
     from braindash.encoding.refit import Refit
+    from braindash.figures.style import ThemeName
     from braindash.runs.region_courses import GroupCourses, StandardResponses
 
 SAME = 1e-6  # squared z: a gain below it is rounding
@@ -222,6 +224,26 @@ def smoothed_gain(courses: GroupCourses, story: str, width: int) -> np.ndarray:
     from braindash.comparing.moments import smooth
 
     return smooth(courses.stories[story].gain, width)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def figure(
+    choice: Choice, regions: tuple[str, ...], story: str, group: str, target: int | None, theme: ThemeName, /
+) -> go.Figure:
+    """Return the responses to a story as a figure of its own, for slides."""
+    from braindash.figures.courses import response_courses
+
+    courses = region_courses(choice, regions) if target is None else target_courses(choice, target)
+    at, course, when = courses.groups.index(group), courses.stories[story], timing(choice)
+    return response_courses(
+        course.times,
+        course.measured[:, at],
+        {m: course.predicted[m][:, at] for m in ("pretrained", choice.model)},
+        {m: float(course.r[m][at]) for m in ("pretrained", choice.model)},
+        story=story,
+        gain=smoothed_gain(courses, story, when.width)[:, at],
+        theme=theme,
+    )
 
 
 def moments(times: np.ndarray, gain: np.ndarray, when: Timing, duration: float) -> list[Moment]:

@@ -9,6 +9,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import explorer_data, links, names, notices, readers, tables
 from braindash.ui.explorer_data import TARGET, Choice
+from braindash.ui.glossary_help import explain
 from braindash.ui.layout import CORTEX
 from braindash.ui.text import count, escape, number
 
@@ -42,6 +43,8 @@ def page(row: RunRow, results: Results) -> None:
         _scores(choice, courses, story, group, results)
     _stage(choice, story, group, target, courses, tuple(_regions(results)))
     _explained(choice)
+    if courses is not None:
+        _offer(choice, courses, story, group, target, results)
     if courses is not None and facts.has_cortex:
         where = {"run": row.id, "map_subject": choice.subject, "layer": str(choice.layer), "model": choice.model}
         where |= {"target": str(target)} if target is not None else {}
@@ -99,9 +102,7 @@ def _choices(row: RunRow, results: Results) -> tuple[Choice, Story, str, int | N
         st.info(f"{escape(subject)} heard none of the study's test stories.", icon=":material/info:")
         return None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        story = links.select(
-            "story", "Test story", stories, always=True, help="Not used to tune, to choose or to fit anything."
-        )
+        story = links.select("story", "Test story", stories, always=True, help=explain("test_stories"))
         group, target = _of(row, results, subject, model, layer)
     before = st.session_state.get("explorer_story", story)
     if before != story:
@@ -238,7 +239,7 @@ def _scores(choice: Choice, courses: GroupCourses, story: Story, group: str, res
         ),
         strict=True,
     ):
-        column.metric(f"{escape(label)}, r in this story", number(value, 3, signed=sign))
+        column.metric(f"{escape(label)}, r in this story", number(value, 3, signed=sign), help=explain("r"))
     used, fitted, left_out = (int(n[at]) for n in (courses.n_used, courses.n_fitted, courses.n_excluded))
     said = [
         f"Layer {choice.layer}, subject {escape(choice.subject)}, n = {count(len(course.times), 'row')} of responses"
@@ -251,6 +252,30 @@ def _scores(choice: Choice, courses: GroupCourses, story: Story, group: str, res
     said.append(f"measured: mean of {n} presentations" if n > 1 else "measured: one presentation")
     st.caption(
         ". ".join(f"{s[0].upper()}{s[1:]}" for s in said) + ". One story gives no interval; the Encoding page does."
+    )
+
+
+def _offer(
+    choice: Choice, courses: GroupCourses, story: Story, group: str, target: int | None, results: Results
+) -> None:
+    """Offer the responses of this view as a picture that can be bookmarked."""
+    from braindash.ui import charts
+
+    whose = f"target {target}" if target is not None else results.title(group)
+    at, course = courses.groups.index(group), courses.stories[story.name]
+    r = {m: float(course.r[m][at]) for m in ("pretrained", choice.model)}
+    used = int(courses.n_used[at])
+    figure = explorer_data.figure(choice, tuple(_regions(results)), story.name, group, target, charts.theme())
+    charts.offer(
+        charts.Shown(
+            "explorer_story",
+            f"{whose[0].upper()}{whose[1:]} of {choice.subject} over story {story.name}, layer {choice.layer}",
+            alt=figure.layout.meta["alt"],
+            n=f"n = {count(len(course.times), 'row')} of the responses, {count(used, 'target')}",
+            statistics=f"r in this story: {number(r['pretrained'], 3)} pretrained, {number(r[choice.model], 3)} "
+            f"{names.model(choice.model).lower()}; mean over targets. One story, no interval.",
+            figure=figure,
+        )
     )
 
 
@@ -287,7 +312,7 @@ def _stage(
                 key="moved",
                 bind="query-params",
                 help="A response follows its sound. The encoding uses the sound from "
-                f"{when.first:g} to {when.last:g} s before, {when.lag:g} s on average.",
+                f"{when.first:g} to {when.last:g} s before, {when.lag:g} s on average.\n\n{explain('fir_delays')}",
             )
             residuals = st.toggle(
                 "Residuals",

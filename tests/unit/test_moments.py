@@ -113,3 +113,19 @@ def test_words_are_those_whose_middle_is_heard() -> None:
     assert words_heard(words, 0.6, 3.6) == ["b", "<b>c</b>"]
     assert words_heard(words, 0.5, 0.6) == ["a"]
     assert words_heard(None, 0, 9) == []
+
+
+def test_the_figure_of_a_story_shows_the_gain_below_its_curves() -> None:
+    from braindash.figures.courses import response_courses
+
+    times = np.arange(6) * 2.0
+    y, gain = np.sin(times), np.array([0.1, -0.2, 0.0, 0.3, np.nan, -0.1])
+    both = {"pretrained": y, "brain_tuned": -y}
+    figure = response_courses(times, y, both, dict.fromkeys(both, 0.5), gain=gain)
+    above, below = (np.asarray(t.y, float) for t in figure.data if t.yaxis == "y2")
+    np.testing.assert_allclose(np.nan_to_num(above + below), np.nan_to_num(gain), atol=1e-12)
+    assert np.nanmin(above) >= 0 >= np.nanmax(below)
+    assert figure.layout.yaxis2.title.text == "Gain (z²)"
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+    with pytest.raises(BraindashError, match="gain has shape"):
+        response_courses(times, y, both, dict.fromkeys(both, 0.5), gain=gain[:2])

@@ -44,6 +44,19 @@ def test_a_tone_lies_at_its_own_height() -> None:
     assert (spectrogram(np.zeros(1600, np.float32), 5).levels == 0).all()
 
 
+def test_the_spectrum_is_that_of_librosa() -> None:
+    import librosa
+
+    audio = np.random.default_rng(2).normal(0, 0.1, 16_000).astype(np.float32) * np.linspace(0.01, 1, 16_000)
+    power = librosa.feature.melspectrogram(
+        y=audio, sr=16_000, n_fft=400, hop_length=160, n_mels=N_MELS, fmin=50.0, pad_mode="constant"
+    )
+    db = np.maximum(10 * np.log10(power / power.max()), -80.0)[:, :100]
+    expected = 255 * (1 + db.reshape(N_MELS, 50, 2).mean(2) / 80)
+    found = spectrogram(audio.astype(np.float32), 50).levels.astype(float)
+    assert np.abs(found - expected)[:, :-1].max() <= 1, "the last stretch holds the window at the very end too"
+
+
 def test_columns_are_bounded() -> None:
     assert n_columns(16_000) == 50
     assert n_columns(16_000 * 3600) == MOST_COLUMNS
