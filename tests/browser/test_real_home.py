@@ -45,6 +45,7 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
         f"overview?run={run_id}": "What did brain-tuning change?",
         f"encoding?run={run_id}": "Encoding",
         f"cortex?run={run_id}": "Cortex",
+        f"explorer?run={run_id}": "Explorer",
         "study?study=surface": "Study",
         "tune?study=surface": "Tune",
         f"runs?run={run_id}": "Runs",
