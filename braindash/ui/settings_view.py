@@ -44,7 +44,7 @@ def where() -> None:
     """Say where the settings are kept, and how to change them without this page."""
     path = settings_path(readers.home())
     st.caption(escape(f"Kept in {path.name} in the home's folder. From the command line:"))
-    st.code("braindash settings show\nbraindash settings set KEY VALUE", language="bash")
+    st.code("braindash settings show\nbraindash settings set KEY VALUE", language=None)
 
 
 def _save(section: str, build: Callable[[Any], Any], said: str, seen: str = "") -> None:
