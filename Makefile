@@ -14,6 +14,7 @@ help:
 	@echo "make test     run every test"
 	@echo "make check    format, lint, types, import direction"
 	@echo "make format   format the code"
+	@echo "make gallery  the pictures of docs/gallery.md, of a home that is there: HOME_DIR=PATH"
 	@echo "make bench    side-by-side measurements against peers (long)"
 
 # naplib asks for an older NumPy; only its sample data are read (and never its code), so it comes alone.
@@ -52,6 +53,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+gallery: $(VENV)/.dev
+	@$(BIN)/python docs/gallery.py $(if $(HOME_DIR),--home $(HOME_DIR))
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

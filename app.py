@@ -20,7 +20,7 @@ pages = {
 }
 # Streamlit serves the first page at / alone, under no name; a link to /overview works as well
 pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
-page = st.navigation(pages)
+page = st.navigation(pages, expanded=True)
 guarded(tour.draw)(page.url_path)
 charts.begin()
 try:

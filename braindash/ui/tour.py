@@ -79,7 +79,7 @@ def draw(url: str) -> None:
     if st.sidebar.button("Take the tour", icon=":material/tour:", type="tertiary", key="take_tour"):
         st.switch_page(OVERVIEW.path, query_params={"run": run_id, PARAM: "1"})
     at = stop_of(st.query_params.get(PARAM), url or OVERVIEW.url)
-    if at is None and not url and offered():
+    if at is None and not url and PARAM not in st.query_params and offered():  # ?tour=off: a link without it
         at = 0
     if at is not None:
         _stop(at, run_id)
