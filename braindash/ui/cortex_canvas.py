@@ -70,6 +70,7 @@ def _panel(view: View, which: Which) -> Panel:
         alt = f"{said}, a colour a layer, {layers[0]} to {layers[-1]}."
         return Panel(title, title.replace(":", ","), values, "plasma", low, high, unit, alt, layers=layers)
     difference = which == "difference"
+    at = map_values.at_layer(view, which)
     return Panel(
         title,
         map_values.short_title(view, which),
@@ -78,7 +79,7 @@ def _panel(view: View, which: Which) -> Panel:
         low,
         high,
         unit,
-        f"{said}, layer {view.layer}, {names.MEASURES[view.measure]} from {number(low)} to {number(high)}.",
+        f"{said}, {at}, {unit} from {number(low)} to {number(high)}.",
         signed=difference,
     )
 

@@ -182,8 +182,8 @@ def _explained(view: View, maps: Sequence[Which]) -> None:
             )
         if any(which.startswith("unique") for which in maps):
             st.markdown(
-                "Unique variance: the share of a target's variance on test stories (R²) that one feature space explains "
-                "and no other does; a mask by q is that of the layer chosen above. It can be below 0 where a space "
+                "Unique variance: the share of a target's variance on test stories (R²) that one feature space "
+                "explains and no other does; a mask by q is that of the layer chosen above. It can be below 0 where a space "
                 "helps in the fit and not in the test stories: such targets have the colour of 0."
             )
         if any(which.startswith("best") for which in maps):

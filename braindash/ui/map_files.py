@@ -149,7 +149,7 @@ def offer(view: View, which: Which) -> None:
     n = f"{view.subject}, n = {count(shown(view), 'target')}"
     offer_map(
         f"map_{which}",
-        f"{title(view, which)}{at}",
+        f"{title(view, which)}: {unit(view, which)}{at}",
         functools.partial(slide_picture, view, which),
         alt=f"Flattened cortex, left and right hemisphere, coloured by {unit(view, which)}{at}. {masked}".strip(),
         n=n,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import streamlit as st
 
-from braindash.ui import names, readers
+from braindash.ui import map_parts, names, readers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
 Mask = Literal["none", "q", "q_difference"]
-Which = Literal["pretrained", "tuned", "difference", "gain", "best_pretrained", "best_tuned"]
+Which = Literal[
+    "pretrained", "tuned", "difference", "gain", "best_pretrained", "best_tuned", "unique_pretrained", "unique_tuned"
+]
 WHICH: tuple[Which, ...] = get_args(Which)
 USUAL: tuple[Which, ...] = WHICH[:4]  # shown before anyone chose
 
@@ -39,6 +41,8 @@ class View:
     mask: Mask = "none"  # which targets are kept: those whose q is at most ``level``
     level: float = 0.05
     faint: bool = False  # the others are shown faintly; hidden otherwise
+    part: str = ""  # of the variance, that the maps of unique variance show; see map_parts
+    parts_as_of: tuple[int, int] = (0, 0)
 
 
 def passing(view: View, which: Which) -> np.ndarray | None:
@@ -68,6 +72,8 @@ def models_of(view: View, which: Which) -> tuple[str, ...]:
         "best_pretrained": ("pretrained",),
         "tuned": (view.model,),
         "best_tuned": (view.model,),
+        "unique_pretrained": ("pretrained",),
+        "unique_tuned": (view.model,),
     }
     return one.get(which, ("pretrained", view.model))
 
@@ -82,7 +88,19 @@ def title(view: View, which: Which) -> str:
         "gain": f"Gain × accuracy: {model} and pretrained",
         "best_pretrained": f"Best layer: {names.model('pretrained').lower()}",
         "best_tuned": f"Best layer: {model.lower()}",
+        "unique_pretrained": f"Unique variance: {names.model('pretrained').lower()}",
+        "unique_tuned": f"Unique variance: {model.lower()}",
     }[which]
+
+
+def at_layer(view: View, which: Which) -> str:
+    """Return the layer that a map is of, in words; empty where it is of all layers."""
+    if which.startswith("best"):
+        return ""
+    if which.startswith("unique"):
+        held = map_parts.parts(view)
+        return "" if held is None else f"layer {held.layer}"
+    return f"layer {view.layer}"
 
 
 def short_title(view: View, which: Which) -> str:
@@ -93,6 +111,8 @@ def short_title(view: View, which: Which) -> str:
 def unit(view: View, which: Which) -> str:
     """Return what a map's colours mean."""
     measure = names.MEASURES[view.measure]
+    if which.startswith("unique"):
+        return f"R², {map_parts.title(view.part)}"
     if which.startswith("best"):
         return f"layer with the highest {measure}"
     return f"change in {measure}" if which in ("difference", "gain") else measure
@@ -111,6 +131,8 @@ def values_of(view: View, which: Which, layer: int | None = None) -> np.ndarray:
     (model,) = models_of(view, which)
     if which.startswith("best"):
         return _best(view, model)[0]
+    if which.startswith("unique"):
+        return map_parts.drawn(view, model)[0]
     return readers.target_values(run, model, at, view.subject, view.measure)
 
 
@@ -140,7 +162,17 @@ def limits(view: View) -> tuple[float, float, float]:
     """Return low and high of both models' maps, and the limit of the difference, the same for every layer."""
     from dataclasses import replace
 
-    plain = {"layer": -1, "outlines": True, "labels": True, "fade": True, "mask": "none", "level": 0.05, "faint": False}
+    plain = {
+        "part": "",
+        "parts_as_of": (0, 0),
+        "layer": -1,
+        "outlines": True,
+        "labels": True,
+        "fade": True,
+        "mask": "none",
+        "level": 0.05,
+        "faint": False,
+    }
     return _limits(replace(view, **plain))  # type: ignore[arg-type]
 
 
@@ -197,6 +229,9 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
     elif which.startswith("best"):
         layers = readers.result_layers(Path(view.run_path))
         cmap, vmin, vmax = "plasma", float(layers[0]), float(max(layers[-1], layers[0] + 1))
+    elif which.startswith("unique"):
+        values, vmin, vmax = map_parts.drawn(view, models_of(view, which)[0])
+        better, low, high = values, vmin, vmax
     if view.fade and which != "gain":
         alpha = np.clip((better - low) / (0.5 * (high - low)), 0, 1)
     keep = passing(view, which)

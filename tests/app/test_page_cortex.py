@@ -248,3 +248,70 @@ def test_a_target_has_its_curve_and_its_time_course(
     assert len(asked) == 1
     for wrong in ("-1", "x", "99999999"):
         assert "Click a map" in words(open_page("cortex", target=wrong, maps="tuned"))
+
+
+def write_partition(home: Home, run_id: str, n_targets: int) -> np.ndarray:
+    """A partition at layer 2 of every third target of both subjects; return sub-02's values of the layer alone."""
+    import xarray as xr
+
+    from braindash.runs.arrays import write_arrays
+
+    at = np.arange(0, n_targets, 3)
+    values = np.zeros((2, 4, 2 * at.size), np.float32)
+    values[:, 1] = np.tile(0.1 + at / n_targets, 2)  # word rate
+    values[0, 2, at.size :] = 0.3 * at / n_targets  # the layer, pretrained
+    values[1, 2, at.size :] = 0.6 * at / n_targets  # and tuned
+    write_arrays(
+        home.runs / run_id / "partition.nc",
+        xr.Dataset(
+            {"r2": (("model", "part", "target"), values)},
+            coords={
+                "model": ["pretrained", "brain_tuned"],
+                "part": ["total", "unique:word_rate", "unique:model", "shared"],
+                "subject": ("target", np.repeat(["sub-01", "sub-02"], at.size)),
+                "target_index": ("target", np.tile(at, 2).astype(np.int32)),
+            },
+            attrs={"braindash": 1, "layer": 2},
+        ),
+    )
+    expected = np.full(n_targets, np.nan)
+    expected[at] = 0.6 * at / n_targets
+    return expected
+
+
+def test_unique_variance_is_drawn_target_by_target_or_the_command_is_said(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from braindash.ui import map_values
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    run_id = fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    view = {"map_subject": "sub-02", "maps": "difference,unique_pretrained,unique_tuned", "layer": "4"}
+    without = words(open_page("cortex", **view)).replace("\\", "")
+    assert f"braindash partition {run_id}" in without
+    assert "There is no map of unique variance yet" in without
+
+    expected = write_partition(home, run_id, len(roi))
+    drawn: dict[str, dict] = {}
+    arrays = map_values.layer_arrays
+
+    def remember(view: map_values.View, which: map_values.Which) -> dict:
+        drawn[which] = arrays(view, which)
+        return drawn[which]
+
+    monkeypatch.setattr(map_values, "layer_arrays", remember)
+    page = open_page("cortex", **view, part="unique:model")
+    assert {"unique_pretrained", "unique_tuned"} <= set(drawn)
+    np.testing.assert_allclose(drawn["unique_tuned"]["values"], expected, atol=1e-6)
+    one, two = drawn["unique_pretrained"], drawn["unique_tuned"]
+    assert (one["vmin"], one["vmax"]) == (two["vmin"], two["vmax"])
+    assert one["vmin"] == 0
+    assert 0.5 < one["vmax"] <= 0.7
+    said = words(page).replace("\\", "")
+    assert "Unique variance: layer 2, whatever the slider says" in said
+    assert f"{-(-len(roi) // 3):,} of {len(roi):,} targets were fitted" in said
+    open_page("cortex", **view, part="unique:word_rate")
+    assert np.nanmin(drawn["unique_tuned"]["values"]) == pytest.approx(0.1, abs=1e-6)
+
+    (home.runs / run_id / "partition.nc").write_bytes(b"CDF\x02 cut off")
+    assert f"braindash partition {run_id}" in words(open_page("cortex", **view)).replace("\\", "")
