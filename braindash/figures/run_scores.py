@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _PANEL, _TITLE, _FOOT = 200, 62, 64  # px: a panel, its title, the axis title
-_BESIDE = 0.2  # of a setting's width: before and after stand this far from its middle
-_WIDE = 0.15  # half the length of a mean
+_BESIDE = 0.21  # of a setting's width: before and after stand this far from its middle
+_DOTS = (-0.13, 0.02)  # where several dots stand, from the middle of their column
+_MEAN, _WIDE = 0.11, 0.055  # where their mean stands, beside them; half its length
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,9 @@ def _middle(column: ScoreColumn, at: int) -> float:
 
 
 def _spots(column: ScoreColumn, at: int) -> np.ndarray:
-    """Return where the dots stand: a little beside each other, left of the mean's line."""
+    """Return where the dots stand: beside each other, left of the mean's line."""
     n = len(column.dots)
-    return _middle(column, at) + (np.linspace(-0.08, 0.08, n) if n > 1 else np.zeros(1))
+    return _middle(column, at) + (np.linspace(*_DOTS, n) if n > 1 else np.zeros(1))
 
 
 def _add_column(fig: go.Figure, column: ScoreColumn, at: int, theme: ThemeName, where: dict[str, int]) -> None:
@@ -184,7 +185,7 @@ def _add_column(fig: go.Figure, column: ScoreColumn, at: int, theme: ThemeName, 
         )
     if len(column.dots) > 1 and np.isfinite(column.mean):
         colours = theme_of(theme)
-        middle = _middle(column, at)
+        middle = _middle(column, at) + _MEAN
         fig.add_trace(
             go.Scatter(
                 x=[middle - _WIDE, middle, middle + _WIDE],

@@ -104,7 +104,7 @@ def loss_line(run: Chosen, metrics: Sequence[Mapping[str, Any]], row: RunRow, al
         y = y[np.isfinite(x)]
         x = x[np.isfinite(x)]
     word = "step" if along == "step" else "epoch"
-    return RunCurve(run.place, run.name, x, y, marks=False, at=[f"{word} {v:.4g}" for v in x])
+    return RunCurve(run.place, run.short, x, y, marks=False, at=[f"{word} {v:.4g}" for v in x])
 
 
 def score_line(run: Chosen, metrics: Sequence[Mapping[str, Any]]) -> RunCurve:
@@ -116,7 +116,7 @@ def score_line(run: Chosen, metrics: Sequence[Mapping[str, Any]]) -> RunCurve:
     }
     at = sorted(epochs)
     y = np.array([epochs[e] for e in at], float)
-    return RunCurve(run.place, run.name, np.array(at, float), y, at=[f"epoch {e}" for e in at])
+    return RunCurve(run.place, run.short, np.array(at, float), y, at=[f"epoch {e}" for e in at])
 
 
 def _number(value: Any) -> bool:

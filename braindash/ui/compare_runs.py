@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.figures.run_curves import MOST_RUNS, RUN_STYLES
+from braindash.figures.run_curves import LEGEND_NAME, MOST_RUNS, RUN_STYLES
 from braindash.ui import compare_table, links, marks_view, names, readers, settings
 from braindash.ui.charts import theme
 from braindash.ui.compare_files import csv_bytes
@@ -48,9 +48,17 @@ class Chosen:
 
     @property
     def name(self) -> str:
-        """What it is called in a legend: its own name, or what was tuned on what; the seed tells seeds apart."""
-        what = shorten(self.row.name, 60) or f"{shorten(self.row.model, 28)} on {shorten(self.row.study, 20)}"
-        return f"{what}, seed {self.row.seed}"
+        """What it is called: its own name, or what was tuned on what; the seed tells seeds apart."""
+        return self._name(44)
+
+    @property
+    def short(self) -> str:
+        """The same for a legend: what is cut is the name, not the seed."""
+        return self._name(LEGEND_NAME - len(f", seed {self.row.seed}"))
+
+    def _name(self, width: int) -> str:
+        what = self.row.name or f"{self.row.model} on {self.row.study}"
+        return f"{shorten(what, max(width, 8))}, seed {self.row.seed}"
 
 
 def read(rows: Sequence[RunRow]) -> tuple[list[Chosen], list[str]]:
@@ -81,7 +89,7 @@ def read(rows: Sequence[RunRow]) -> tuple[list[Chosen], list[str]]:
 def strip(runs: Sequence[Chosen], rows: Mapping[str, RunRow]) -> None:
     """Draw the chosen runs as one line, each of which can be taken away, and what may be added."""
     st.session_state[_PILLS] = [c.id for c in runs]
-    labels = {c.id: f"{c.letter} · {escape(shorten(c.name, 44))}" for c in runs}
+    labels = {c.id: f"{c.letter} · {escape(c.name)}" for c in runs}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills(
             "Compared; a click takes a run away",

@@ -64,6 +64,7 @@ def choose(runs: Sequence[Chosen]) -> Scored | None:
     """Draw the choice of the measure, and say what cannot be compared; None where nothing is evaluated."""
     from braindash.runs.results import RECORDS
 
+    st.subheader("Scores by region, over seeds and subjects")
     for run in runs:
         if run.problem:
             st.warning(escape(f"{run.letter}: {run.problem}"), icon=":material/warning:")
@@ -137,7 +138,6 @@ def scores_section(scored: Scored) -> None:
     """Draw every seed's or subject's score by region, with mean and spread."""
     from braindash.runs.config_differences import same_but_for_seed
 
-    st.subheader("Scores by region, over seeds and subjects")
     settings = same_but_for_seed({c.id: c.config for c in scored.runs})
     letters = {c.id: c.letter for c in scored.runs}
     label = {tuple(ids): " ".join(letters[i] for i in ids) for ids in settings}
@@ -368,9 +368,9 @@ def layer_lines(
         at = [f"layer {k}" for k in rows["layer"]]
         n = rows["n"].to_numpy(float)
         value, low, high = (rows[c].to_numpy(float) for c in ("delta", "low", "high"))
-        changes.append(RunCurve(run.place, run.name, x, value, low, high, n, at=at))
+        changes.append(RunCurve(run.place, run.short, x, value, low, high, n, at=at))
         value, low, high = (rows[c].to_numpy(float) for c in ("tuned", "tuned_low", "tuned_high"))
-        levels.append(RunCurve(run.place, run.name, x, value, low, high, n, at=at))
+        levels.append(RunCurve(run.place, run.short, x, value, low, high, n, at=at))
         first = rows["pretrained"].to_numpy(float)
         key = (*x.round(6).tolist(), *first.round(6).tolist())
         letters, _ = before.setdefault(key, ([], RunCurve(None, "", x, first, n=n, at=at)))

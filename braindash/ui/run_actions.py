@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, permissions, readers
-from braindash.ui.layout import OVERVIEW, TUNE
+from braindash.ui.layout import COMPARE, OVERVIEW, TUNE
 from braindash.ui.text import count, shorten
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def buttons(row: RunRow) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if row.has_results:
             st.page_link(OVERVIEW.path, label="Results", icon=OVERVIEW.icon, query_params={"run": row.id})
+        if row.state != "unreadable":
+            st.page_link(COMPARE.path, label="Compare", icon=COMPARE.icon, query_params={"runs": row.id})
         if row.state in ("queued", "running"):
             st.button(
                 "Stop",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import groups, names, readers
+from braindash.ui import groups, marks_view, names, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.glossary_help import explain
 from braindash.ui.groups import GroupLine
+from braindash.ui.marks_view import NONE, STAR
 from braindash.ui.text import count, duration, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from braindash.runs.marks import Marks
     from braindash.runs.record import RunRow
 
 TABLE = "runs_table"
@@ -60,11 +62,17 @@ def entries(rows: Sequence[RunRow], states: Sequence[str] = ()) -> list[RunRow |
     return [e for e in found if not states or kept(e)]
 
 
-def frame(shown: Sequence[RunRow | GroupLine]) -> pd.DataFrame:
-    """Return the table that is shown, one line a run or group, newest first."""
+def frame(shown: Sequence[RunRow | GroupLine], marks: Mapping[str, Marks] | None = None) -> pd.DataFrame:
+    """Return the table that is shown, one line a run or group, newest first; stars and tags where there are any."""
     import pandas as pd
 
-    table = pd.DataFrame([_group_line(e) if isinstance(e, GroupLine) else _run_line(e) for e in shown])
+    lines = [_group_line(e) if isinstance(e, GroupLine) else _run_line(e) for e in shown]
+    if marks:
+        mine = [marks.get(e.id, NONE) if not isinstance(e, GroupLine) else NONE for e in shown]
+        lines = [
+            {STAR: STAR if m.starred else "", **line, "Tags": list(m.tags)} for m, line in zip(mine, lines, strict=True)
+        ]
+    table = pd.DataFrame(lines)
     if not table.empty:
         table["Made"] = pd.to_datetime(table["Made"], unit="s", utc=True).dt.tz_convert(local_zone())
     return table
@@ -143,7 +151,7 @@ def _draw(which: str, before: tuple[str | None, str | None]) -> None:
         count(len(shown), "run")
     )  # fmt: skip
     st.dataframe(
-        frame(shown),
+        frame(shown, marks_view.marks_of(readers.run_rows())),
         key=TABLE,
         hide_index=True,
         height=min(36 * (len(shown) + 1) + 3, 400),
@@ -163,6 +171,8 @@ def _draw(which: str, before: tuple[str | None, str | None]) -> None:
                 f"{explain('validation_r')}",
             ),
             "Note": st.column_config.TextColumn("Note", width="large"),
+            STAR: st.column_config.TextColumn(STAR, width=40),
+            "Tags": st.column_config.ListColumn("Tags"),
         },
     )
     if (st.query_params.get("run"), st.query_params.get("group")) != before:

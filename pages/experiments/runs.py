@@ -3,7 +3,8 @@
 import streamlit as st
 
 from braindash.runs.groups import by_group
-from braindash.ui import group_view, links, live, names, readers, run_actions, runs_table
+from braindash.runs.searching import all_tags
+from braindash.ui import group_view, links, live, marks_view, names, readers, run_actions, runs_table
 from braindash.ui.layout import RUNS, TUNE
 from braindash.ui.text import count, escape, shorten
 
@@ -70,6 +71,8 @@ if row.group and not group:
         query_params={"group": row.group},
     )  # fmt: skip
 run_actions.buttons(row)
+with st.expander("Star, tags and note", icon=":material/star:"):
+    marks_view.editor(run_id, all_tags(marks_view.marks_of(rows.values())))
 if row.state == "unreadable":
     st.error(escape(row.problem), icon=":material/folder_off:")
     st.stop()

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, OpenPage, checked, words
 
 from braindash.config import Home
+from braindash.runs.marks import Marks, change_marks, read_marks
 from braindash.runs.record import RunStore
 from braindash.ui import readers, runs_table
 
@@ -123,6 +124,18 @@ def test_an_unknown_run_in_the_link_shows_another(home: Home, open_page: OpenPag
     run_id = fake_home.add_done(home)
     page = open_page("runs", run=bad)
     assert page.selectbox(key="_run").value == run_id
+
+
+def test_a_star_and_tags_are_given_and_shown_here_too(home: Home, open_page: OpenPage) -> None:
+    run_id, other = fake_home.add_done(home), fake_home.add_in_state(home, "stopped")
+    page = open_page("runs", run=run_id)
+    assert "Tags" not in page.dataframe[0].value  # no columns before there are any
+    page = checked(page.toggle(key=f"marks_star_{run_id}").set_value(True).run())
+    change_marks(home, other, add=["again"])
+    shown = checked(page.run()).dataframe[0].value
+    assert set(shown["★"]) == {"★", ""}
+    assert sorted(map(list, shown["Tags"])) == [[], ["again"]]
+    assert read_marks(home, run_id) == Marks(starred=True)
 
 
 def test_the_filter(home: Home, open_page: OpenPage) -> None:
