@@ -10,6 +10,7 @@ import numpy as np
 
 from braindash.errors import BraindashError
 from braindash.files import atomic_write
+from braindash.runs.arrays import read_arrays
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,13 +102,10 @@ def read_rdms(folder: Path) -> xr.Dataset | None:
     BraindashError
         Where the file is there but cannot be read.
     """
-    import xarray as xr
-
-    path = folder / RDMS
-    if not path.exists():
+    raw = read_arrays(folder / RDMS, "file of RDMs", "rsa")
+    if raw is None:
         return None
     try:
-        raw = xr.load_dataset(path, engine="scipy")
         out = raw.drop_vars(list(raw.data_vars))
         for name in ("layer_rdm", "region_rdm"):
             low, high = raw[f"{name}_low"], raw[f"{name}_high"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, duration, escape, moment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import plotly.graph_objects as go
 
     from braindash.figures.style import ThemeName
@@ -31,8 +34,9 @@ class _Metrics:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     offset: int = 0
-    size: int = 0
+    file: tuple[int, int] = (0, 0)  # which one, and its size
     n_damaged: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -43,14 +47,24 @@ def _metrics(path: str) -> _Metrics:
 def metrics(run: Run) -> list[dict[str, Any]]:
     """Return every row of the run's metrics, reading only what is new since the last call."""
     held = _metrics(str(run.path))
-    size = readers.mark(run.metrics_path)[1]
-    if size < held.size:  # rewritten by a resume
-        held.rows, held.offset, held.n_damaged = [], 0, 0
-    new, n_damaged, offset = run.sound_metrics_since(held.offset)
-    held.rows = [*held.rows, *new]
-    held.n_damaged += n_damaged
-    held.offset, held.size = offset, size
-    return held.rows
+    with held.lock:  # another session may watch the same run
+        file = _which(run.metrics_path)
+        if file[0] != held.file[0] or file[1] < held.file[1]:  # rewritten by a resume
+            held.rows, held.offset, held.n_damaged = [], 0, 0
+        new, n_damaged, held.offset = run.sound_metrics_since(held.offset)
+        held.rows = [*held.rows, *new]
+        held.n_damaged += n_damaged
+        held.file = file
+        return held.rows
+
+
+def _which(path: Path) -> tuple[int, int]:
+    """Return what tells a file from one that was put in its place, and its size; (0, 0) where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_ino, stat.st_size
 
 
 def watch(row: RunRow) -> None:
