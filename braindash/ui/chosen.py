@@ -27,7 +27,7 @@ def evaluated_run(title: str = "") -> RunRow:
     if not evaluated:
         if title:
             st.title(title)
-        notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in rows))
+        notices.nothing_evaluated(rows)
         st.stop()
     run_id = links.select("run", "Run", list(evaluated), names=lambda r: names.run(evaluated[r]), always=True)
     return evaluated[run_id]

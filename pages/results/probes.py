@@ -11,7 +11,7 @@ rows = readers.run_rows()
 probed = {row.id for row in rows if probes_readers.has_probing(place / row.id)}
 offered = {row.id: row for row in rows if row.id in probed or row.has_results or row.state == "done"}
 if not offered:
-    notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in rows))
+    notices.nothing_evaluated(rows)
     st.stop()
 
 first = next((run_id for run_id in offered if run_id in probed), None)

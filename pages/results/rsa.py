@@ -9,7 +9,7 @@ st.title("RSA")
 st.markdown("Do a layer and a brain region find the same moments of a story alike, and did tuning change that?")
 rows = {row.id: row for row in readers.run_rows() if row.has_results or rsa_data.has_rsa(row.id)}
 if not rows:
-    notices.nothing_evaluated(sum(row.state in names.LIVE_STATES for row in readers.run_rows()))
+    notices.nothing_evaluated(readers.run_rows())
     st.stop()
 
 newest = next((run_id for run_id in rows if rsa_data.has_rsa(run_id)), None)
