@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from braindash.cli.session import HomeOption, JsonOption, RunArgument, Session, plain
+from braindash.cli.session import HomeOption, JsonOption, Session, plain
 from braindash.errors import BraindashError
 from braindash.jobs.words import size
 
@@ -29,7 +29,13 @@ def add_to(app: typer.Typer) -> None:
 
 def report(
     ctx: typer.Context,
-    run: RunArgument,
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="The run's id; not with --deck.", show_default=False)
+    ] = None,
+    deck: Annotated[
+        str | None,
+        typer.Option("--deck", metavar="NAME", help="A deck of bookmarks in place of a run.", show_default=False),
+    ] = None,
     kind: Annotated[
         Format | None,
         typer.Option("--format", help="By default what the file's name ends in, else html.", show_default=False),
@@ -37,7 +43,11 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="By default RUN.FORMAT in this folder.", show_default=False
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="By default RUN.FORMAT or DECK.FORMAT in this folder.",
+            show_default=False,
         ),
     ] = None,
     as_built: Annotated[
@@ -47,32 +57,70 @@ def report(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run's slides: one HTML file that needs no network, PowerPoint with titles and notes to edit, or PDF.
+    """Write slides of a run, or of bookmarks: one HTML file that needs no network, PowerPoint to edit, or PDF.
 
-    The answer, curves over layers, maps, controls, probes, RSA, findings and methods, as far as the run has
+    Of a run: the answer, curves over layers, maps, controls, probes, RSA, findings and methods, as far as the run has
     them, each with its n, its statistics and the run's id; in the order and words that the page Present keeps.
+    Of a deck: the views that were kept on pages, of any runs, then the methods and the works cited of all of them.
     """
     from braindash.runs.presenting import run_deck, write_deck
 
     session = Session(ctx, home, as_json)
+    if (run is None) == (deck is None):
+        raise BraindashError(
+            "Slides are those of a run or those of a deck of bookmarks.", "Name one: RUN, or --deck NAME."
+        )
+    if run is None or deck is not None:
+        _of_bookmarks(session, str(deck), kind, output, force)
+        return
     found = session.store.get(run)
     kind = kind or _format_of(output)
     path = Path(f"{found.id}.{kind}") if output is None else output
     _refuse(path, force)
-    deck = run_deck(found, arranged=not as_built)
-    write_deck(deck, path, kind.value)
+    slides = run_deck(found, arranged=not as_built)
+    write_deck(slides, path, kind.value)
     n_bytes = path.stat().st_size
     session.emit(
         {
             "run": found.id,
             "path": str(path.resolve()),
             "format": kind.value,
-            "slides": [{"key": s.key, "title": s.title} for s in deck.slides],
-            "left_out": list(deck.left_out),
+            "slides": [{"key": s.key, "title": s.title} for s in slides.slides],
+            "left_out": list(slides.left_out),
             "bytes": n_bytes,
         },
-        f"Wrote {plain(str(path))} ({len(deck.slides)} slides, {size(n_bytes)}).",
-        *(f"Left out: {plain(s)}" for s in deck.left_out),
+        f"Wrote {plain(str(path))} ({len(slides.slides)} slides, {size(n_bytes)}).",
+        *(f"Left out: {plain(s)}" for s in slides.left_out),
+    )
+
+
+def _of_bookmarks(session: Session, name: str, kind: Format | None, output: Path | None, force: bool) -> None:
+    """Write a deck of bookmarks."""
+    from braindash.files import atomic_write
+    from braindash.runs.bookmark_deck import deck_file, deck_of
+    from braindash.runs.bookmarks import BookmarkStore
+
+    store = BookmarkStore(session.home)
+    entry = store.find(name)
+    kind = kind or _format_of(output)
+    path = Path(f"{entry.id}.{kind}") if output is None else output
+    _refuse(path, force)
+    slides = deck_of(store, entry.title, store.read(entry.id))
+    atomic_write(path, deck_file(session.home, entry.id, kind.value))
+    n_bytes = path.stat().st_size
+    session.emit(
+        {
+            "deck": entry.id,
+            "title": entry.title,
+            "path": str(path.resolve()),
+            "format": kind.value,
+            "runs": list(slides.slides[0].runs),
+            "slides": [{"key": s.key, "title": s.title, "runs": list(s.runs)} for s in slides.slides],
+            "left_out": list(slides.left_out),
+            "bytes": n_bytes,
+        },
+        f"Wrote {plain(str(path))} ({len(slides.slides)} slides, {size(n_bytes)}).",
+        *(f"Left out: {plain(s)}" for s in slides.left_out),
     )
 
 

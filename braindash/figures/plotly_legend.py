@@ -208,7 +208,7 @@ def _strip(sheet: Sheet, scale: Scale, box: Box) -> None:
     )
     axes.set_label("colour bar")
     if scale.flat:
-        axes.pcolormesh(np.linspace(0, 1, 257), [0, 1], colours[None], linewidth=0)
+        axes.imshow(np.repeat(colours, 4, axis=0)[None], aspect="auto", interpolation="none")
     else:
-        axes.pcolormesh([0, 1], np.linspace(0, 1, 257), colours[:, None], linewidth=0)
+        axes.imshow(np.repeat(colours, 4, axis=0)[::-1, None], aspect="auto", interpolation="none")
     axes.set_axis_off()

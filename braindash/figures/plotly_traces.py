@@ -134,7 +134,7 @@ def heatmap(panel: Panel, trace: Spec, order: float) -> None:
             zorder=order,
         )  # fmt: skip
     else:
-        panel.axes.pcolormesh(x, y, colours, zorder=order, linewidth=0, antialiased=False, rasterized=False)
+        panel.axes.pcolormesh(x, y, colours, zorder=order, edgecolors="face", linewidth=0.2)  # no seams between cells
     page = panel.theme.page
     for gap, edges, draw in (
         (trace.get("xgap"), x, panel.axes.vlines),

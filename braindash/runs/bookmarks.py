@@ -23,6 +23,7 @@ from typing import Any, Literal
 from braindash.config import Home
 from braindash.errors import BraindashError, closest
 from braindash.files import atomic_write, disk_errors, read_json, sync_folder, write_synced
+from braindash.reports.deck import printable
 
 BOOKMARKS = "bookmarks"  # in the home
 VERSION = 1
@@ -40,6 +41,7 @@ _DECK_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _FILE = re.compile(r"figure\.json|methods\.json|(light|dark)\.(png|svg)")
 _PAGE = re.compile(r"[a-z0-9-]{1,40}")
 _LOCK_SECONDS = 10.0
+_TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they change the order in which other text is read
 _Words = str | list[str]
 
 
@@ -369,7 +371,8 @@ def deck_id(title: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", title.casefold()).strip("-")
     if plain == title.casefold() and _DECK_ID.fullmatch(plain):
         return plain
-    return f"{plain[:40].strip('-') or 'deck'}-{blake2b(title.casefold().encode(), digest_size=4).hexdigest()}"
+    mark = blake2b(title.casefold().encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{plain[:40].strip('-') or 'deck'}-{mark}"
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -419,9 +422,9 @@ def _params(params: Mapping[str, Any]) -> dict[str, _Words]:
     kept: dict[str, _Words] = {}
     for key, value in list(params.items())[:60]:
         if isinstance(value, list | tuple):
-            kept[str(key)[:100]] = [str(v)[:2000] for v in value[:200]]
+            kept[printable(str(key))[:100]] = [printable(str(v))[:2000] for v in value[:200]]
         else:
-            kept[str(key)[:100]] = str(value)[:2000]
+            kept[printable(str(key))[:100]] = printable(str(value))[:2000]
     return kept
 
 
@@ -440,7 +443,7 @@ def _checked(bookmark_id: str) -> str:
 
 
 def _line(text: Any, most: int) -> str:
-    return " ".join(text.split())[:most] if isinstance(text, str) else ""
+    return printable(_TURNS_TEXT.sub("", text))[:most] if isinstance(text, str) else ""
 
 
 def _string(value: Any) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import charts, names, notices, permissions, readers
 from braindash.ui.layout import OVERVIEW, PRESENT
-from braindash.ui.text import count, escape, shorten
+from braindash.ui.text import count, escape, shorten, true_minus
 
 if TYPE_CHECKING:
     from braindash.runs.bookmarks import Bookmark
@@ -161,7 +161,7 @@ def proposed_caption(thing: Shown, params: Params) -> str:
             where.append(shown)
     named = _named(_runs_of(thing, params))
     said.append(f"{', '.join([*named, *where])}." if named or where else "")
-    return " ".join(s for s in said if s)
+    return true_minus(" ".join(s for s in said if s))
 
 
 def _label(thing: Shown) -> str:

@@ -97,7 +97,7 @@ def table(results: Results, choice: Choice) -> None:
     chart(
         figure,
         key="layer_region",
-        title=f"{titles[view]}: {unit}, layer by region",
+        title=f"{titles[view]}, {unit}, by layer and region",
         n=f"{names.subject(choice.subject)}, {count(len(regions), 'region')}",
         statistics="Means over a region's targets, on test stories.",
     )
