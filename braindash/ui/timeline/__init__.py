@@ -78,6 +78,8 @@ class Rows:
         From row to row, and from sound to response.
     limit : float
         Gain that is shaded most.
+    digits : int
+        After the point of a gain.
     """
 
     times: np.ndarray
@@ -87,6 +89,7 @@ class Rows:
     tr: float
     lag: float
     limit: float
+    digits: int = 2
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ def timeline(
         "rows": None,
         "moments": [vars(m) for m in moments],
         "limit": 1.0,
+        "digits": 2,
         "at": at,
         "shift": shift,
         "residuals": residuals,
@@ -171,7 +175,7 @@ def timeline(
         "labels": {"response": labels[0], "residual": labels[1]},
     }  # fmt: skip
     if rows is not None:
-        data["limit"] = rows.limit
+        data["limit"], data["digits"] = rows.limit, rows.digits
         data["rows"] = {
             "n": len(rows.times), "tr": rows.tr, "lag": rows.lag,
             "address": _address(_packed(rows), key, "rows"),

@@ -112,7 +112,7 @@ class Hands {
       entry("Response at", clock(rows.times[row], 1)),
       entry("Measured", plainNumber(rows.measured[row], 2)),
       ...rows.lines.map((l) => entry(l.title, plainNumber(l.values[row], 2))),
-      entry("Gain", signed(rows.gain[row], 2)),
+      entry("Gain", signed(rows.gain[row], data.digits)),
     );
     line.tip.hidden = false;
     const box = line.root.getBoundingClientRect();

@@ -63,7 +63,7 @@ function legend(lines, colours, measured) {
 }
 
 // the table of moments: a press plays one
-function momentTable(moments, hasWords, hasRegions, canPlay, press) {
+function momentTable(moments, digits, hasWords, hasRegions, canPlay, press) {
   const table = element("table", "moments");
   table.append(element("caption", "", "Moments of greatest gain, the greatest first"));
   const head = element("tr");
@@ -84,7 +84,7 @@ function momentTable(moments, hasWords, hasRegions, canPlay, press) {
     first.append(go);
     row.append(first, element("td", "number", `${clock(m.start)} – ${clock(m.end)}`));
     if (hasWords) row.append(element("td", "words", m.words || "no word"));
-    row.append(element("td", "number", signed(m.gain, 2)));
+    row.append(element("td", "number", signed(m.gain, digits)));
     if (hasRegions) row.append(element("td", "", m.regions));
     body.append(row);
   });

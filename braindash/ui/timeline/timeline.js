@@ -37,7 +37,7 @@ class Timeline {
     this.playButton = button("Play", "Space", () => this.toggle());
     this.playButton.classList.add("main");
     this.allButton = button("Play the moments", "One after the other, the greatest gain first", () => {
-      this.chosen = 0;
+      [this.acted, this.chosen] = [true, 0];
       this.player.play(...this.data.moments.map((m) => [m.start, m.end]));
       this.follow(true);
     });
@@ -115,6 +115,7 @@ class Timeline {
     this.colours = look(this.root);
     this.picture = null; // the theme may have changed
     if (first) {
+      [this.acted, this.told] = [false, undefined];
       this.chosen = data.moments.findIndex((m) => data.at >= m.start - 0.05 && data.at < m.end);
       this.player.stop();
       this.player.duration = this.duration;
@@ -136,7 +137,7 @@ class Timeline {
     this.legend.replaceChildren(...(this.rows ? [legend(this.rows.lines, colours, css(colours.text))] : []));
     const { moments } = this.data;
     this.table = moments.length
-      ? momentTable(moments, Boolean(this.words), moments.some((m) => m.regions), Boolean(this.sound.audio), (i) => this.jump(i))
+      ? momentTable(moments, this.data.digits, Boolean(this.words), moments.some((m) => m.regions), Boolean(this.sound.audio), (i) => this.jump(i))
       : null;
     this.list.replaceChildren(...(this.table ? [this.table] : []));
     const silent = !this.sound.audio;
@@ -147,6 +148,7 @@ class Timeline {
   // --- time ------------------------------------------------------------------------------------
 
   toggle() {
+    this.acted = true;
     if (this.player.playing) this.player.stop();
     else {
       this.player.play();
@@ -157,7 +159,7 @@ class Timeline {
   jump(i) {
     const m = this.data.moments[i];
     if (!m) return;
-    this.chosen = i;
+    [this.acted, this.chosen] = [true, i];
     if (this.sound.audio) this.player.play([m.start, m.end]);
     else this.player.seek(m.start);
     this.follow(true);
@@ -166,7 +168,7 @@ class Timeline {
   }
 
   go(seconds) {
-    this.chosen = -1;
+    [this.acted, this.chosen] = [true, -1];
     this.player.seek(seconds);
     this.follow(false);
     this.draw();
@@ -183,9 +185,8 @@ class Timeline {
     clearTimeout(this.later);
     // of a moment the beginning is told: a link opens where it can be heard
     const at = this.data.moments[this.chosen]?.start ?? this.player.time;
-    if (!playing && this.told !== undefined && Math.abs(this.told - at) > 0.05)
+    if (!playing && this.acted && !(Math.abs(this.told - at) < 0.05))
       this.later = setTimeout(() => this.send((this.told = at)), TOLD_AFTER);
-    this.told ??= at;
   }
 
   run() {

@@ -175,9 +175,10 @@ function drawMoments(pen, moments, chosen, colour, numbered = true) {
     if (right < box.x || left > box.x + box.width) return;
     c.fillStyle = css(parts(colour), i === chosen ? 0.95 : 0.3);
     c.fillRect(left + 1, box.y + 3, Math.max(3, right - left - 2), box.height - 6);
-    if (!numbered || right - left < 12) return;
+    const [seen, last] = [Math.max(left, box.x), Math.min(right, box.x + box.width)];
+    if (!numbered || last - seen < 12) return;
     c.fillStyle = css(i === chosen ? [0, 0, 0] : colours.text);
-    c.fillText(String(i + 1), (left + right) / 2, box.y + box.height / 2);
+    c.fillText(String(i + 1), (seen + last) / 2, box.y + box.height / 2);
   });
 }
 
@@ -201,7 +202,7 @@ function drawShading(pen, rows, width, lag, limit, [before, after]) {
 function drawCurves(pen, rows, curves, lag, range) {
   const { context: c, box, x, view, colours } = pen;
   const y = (v) => box.y + box.height * (1 - (v - range[0]) / (range[1] - range[0]));
-  const { at, digits } = ticks(range[0], range[1], box.height / 42);
+  const { at, digits } = ticks(range[0], range[1], box.height / 32);
   c.font = `${SMALL}px ${colours.font}`;
   c.textAlign = "right";
   c.textBaseline = "middle";
