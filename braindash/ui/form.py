@@ -164,9 +164,9 @@ def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
     return chosen
 
 
-def meaning(setting: Setting) -> str | None:
-    """Return what the glossary says of a setting, for its hover help; None where it says nothing."""
-    return explain(*TERMS_OF[setting.dotted]) if setting.dotted in TERMS_OF else None
+def meaning(setting: Setting) -> str:
+    """Return what the glossary says of a setting, for its hover help; "" where it says nothing."""
+    return explain(*TERMS_OF.get(setting.dotted, ()))
 
 
 def help_line(setting: Setting) -> str:

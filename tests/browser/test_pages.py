@@ -31,19 +31,6 @@ def test_the_first_visitor_may_come_by_a_deep_link(server: Server, visit: Visit)
     assert f"run={run_id}" in page.url
 
 
-def test_every_page_opens_in_both_themes_and_on_a_phone(server: Server, visit: Visit, tmp_path: Any) -> None:
-    fake_home.add_table_study(server.home, tmp_path / "mini")
-    fake_home.add_done(server.home)
-    fake_home.add_broken(server.home)
-    server.start()
-    for path in ("", "cortex", "encoding", "probes", "rsa", "study", "tune", "runs"):
-        for width, scheme in ((1440, "light"), (1440, "dark"), (420, "light")):
-            page = visit(path, width=width, scheme=scheme)
-            assert page.get_by_text("encountered an error").count() == 0
-            overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-            assert overflow <= 0, (path, width, overflow)
-
-
 def test_the_first_paint_takes_less_than_a_second(server: Server, visit: Visit) -> None:
     fake_home.add_done(server.home)
     server.start()
@@ -71,7 +58,7 @@ def test_a_choice_is_in_the_address_and_survives_a_reload(server: Server, visit:
 def test_user_text_is_never_run(server: Server, visit: Visit) -> None:
     ids = {kind: fake_home.add_done(server.home, name) for kind, name in fake_home.HOSTILE.items()}
     server.start()
-    for path in ("", "cortex", "encoding", "probes", "rsa", "runs"):
+    for path in ("", "cortex", "explorer", "encoding", "probes", "rsa", "runs"):
         for kind in ("html", "markdown"):
             page = visit(f"{path}?run={ids[kind]}")
             assert page.title() != "owned"
