@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from braindash.errors import BraindashError
 from braindash.files import read_json
 from braindash.reports.analyses import geometry, probes
 from braindash.reports.phrases import ending, layers, listed, resampled, stories, window
@@ -76,7 +77,18 @@ def _cited(marked: str) -> list[str]:
 
 
 def _marked(run: Described) -> str:
-    """Return the text with citations as @keys."""
+    """Return the text with citations as @keys. Raises BraindashError where the run's files hold what none expects."""
+    try:
+        return _written(run)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BraindashError(
+            f"The methods of run {run.id} cannot be written: its records, provenance or model card are not as expected "
+            f"({type(error).__name__}: {error}).",
+            f"Evaluate it again: braindash evaluate {run.id}",
+        ) from None
+
+
+def _written(run: Described) -> str:
     config = run.config.model_dump(mode="json")
     provenance, records = run.provenance, run.records() or {}
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_LAYERS = 10_000  # a layer beyond is no layer: arrays as long as the highest one are made
+MOST = 10**12  # of what is counted: targets, steps
 _SHOWN = 60  # characters of a wrong value
 
 
@@ -141,7 +142,7 @@ def _check_row(row: Any, table: Table, where: str) -> None:
             raise ValueError(f"{column} in {where} is {_said(row.get(column))}, not a layer")
     for column in table.counts:
         value = row.get(column)
-        if value is None or not is_number(value) or not value >= 0:
+        if value is None or not is_number(value) or not 0 <= value <= MOST:
             raise ValueError(f"{column} in {where} is {_said(value)}, not a count")
     for column in table.numbers:
         value = row.get(column)
@@ -160,8 +161,8 @@ def is_number(value: Any) -> bool:
 
 
 def is_count(value: Any) -> bool:
-    """Return whether ``value`` is a whole number of at least 0."""
-    return is_number(value) and bool(value >= 0 and value == int(value))
+    """Return whether ``value`` is a whole number from 0 to `MOST`."""
+    return is_number(value) and bool(0 <= value <= MOST and value == int(value))
 
 
 def is_layer(value: Any) -> bool:

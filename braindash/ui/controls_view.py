@@ -8,7 +8,7 @@ import streamlit as st
 
 from braindash.ui import links, names, tables
 from braindash.ui.glossary_help import explain
-from braindash.ui.text import escape, interval, number
+from braindash.ui.text import cell, escape, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def table(results: Results, controls: list[str], roi: str, layer: int, subject: 
         pair = tables.against(results, model, roi, layer, subject, measure)
         rows.append(
             {
-                "Control": names.model(model),
+                "Control": cell(names.model(model)),
                 "Control minus pretrained": _said(own),
                 "Brain-tuned minus control": _said(pair),
                 "What it is": names.explained(model),

@@ -20,6 +20,11 @@ def escape(text: object) -> str:
     return re.sub(r"(?i)\bwww(?=\\\.)", f"www{_JOINER}", line)
 
 
+def cell(text: object) -> str:
+    """Return ``text`` for a cell of ``st.table``, where Markdown is read as well; hyphens within words stay bare."""
+    return re.sub(r"(?<=\w)\\-(?=\w)", "-", escape(text))
+
+
 def shorten(text: object, width: int = 60) -> str:
     """Return ``text`` on one line of at most ``width`` characters, with an ellipsis where it was cut."""
     line = " ".join(str(text).split())

@@ -11,7 +11,7 @@ from braindash.ui import names
 from braindash.ui.glossary_help import explain
 from braindash.ui.hierarchy_view import real, tuned_model
 from braindash.ui.partition_view import space_title
-from braindash.ui.text import count, escape, interval, number, shorten
+from braindash.ui.text import cell, count, escape, interval, number, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ def fallen_table(rows: Sequence[Row], results: Results) -> pd.DataFrame:
     kinds = {"probe": "Task", "region": "Region"}
     return pd.DataFrame(
         {
-            "What": _title(r, results),
+            "What": cell(_title(r, results)),
             "Kind": kinds.get(str(r.get("what")), "–"),
             "Layer": layer_of(r),
             "Change": said(r),
@@ -129,8 +129,10 @@ def transfer_table(rows: Sequence[Row], normalised: bool) -> pd.DataFrame:
     keys = ("delta_r_norm", "r_norm_ci_low", "r_norm_ci_high") if normalised else ("delta_r", "ci_low", "ci_high")
     return pd.DataFrame(
         {
-            "Tuned on": shorten(", ".join(map(str, on)) if isinstance(on := r.get("tuned_on"), list) else str(on), 60),
-            "Evaluated on": shorten(r.get("evaluated_on"), 40),
+            "Tuned on": cell(
+                shorten(", ".join(map(str, on)) if isinstance(on := r.get("tuned_on"), list) else str(on), 60)
+            ),
+            "Evaluated on": cell(shorten(r.get("evaluated_on"), 40)),
             "Heard in tuning": "yes" if r.get("same") is True else "no",
             "Change": said(r, *keys),
         }
@@ -164,7 +166,7 @@ def reliance_table(after: Mapping[str, Row], before: Mapping[str, Row], tuned: s
 
     return pd.DataFrame(
         {
-            "Removed": space_title(shorten(space, 40)),
+            "Removed": cell(space_title(shorten(space, 40))),
             "Pretrained": said(before.get(space, {}), "delta_r"),
             names.model(tuned): said(row, "delta_r"),
             "Difference": said(row, "change", "change_low", "change_high"),
