@@ -63,9 +63,13 @@ def report(
     them, each with its n, its statistics and the run's id; in the order and words that the page Present keeps.
     Of a deck: the views that were kept on pages, of any runs, then the methods and the works cited of all of them.
     """
+    from braindash.cortex.colour import use_maps
     from braindash.runs.presenting import run_deck, write_deck
+    from braindash.settings import read_settings
 
     session = Session(ctx, home, as_json)
+    colours = read_settings(session.home).colours
+    use_maps(colours.sequential, colours.diverging)
     if (run is None) == (deck is None):
         raise BraindashError(
             "Slides are those of a run or those of a deck of bookmarks.", "Name one: RUN, or --deck NAME."

@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.runs.marks import NOTE_LENGTH, TAG_LENGTH, Marks, change_marks, clean_note, marked_ids, read_marks
-from braindash.ui import notices, readers
+from braindash.ui import notices, permissions, readers
 
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
@@ -124,6 +124,7 @@ def _take_note(run_id: str, theirs: str) -> None:
 
 def _try(run_id: str, **change: object) -> Marks | None:
     try:
+        permissions.require("arrange")
         return change_marks(readers.home(), run_id, **change)  # type: ignore[arg-type]
     except BraindashError as error:
         st.session_state[_FAILED] = error

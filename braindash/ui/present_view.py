@@ -22,7 +22,7 @@ from braindash.runs.presenting import (
     reworded,
     write_arrangement,
 )
-from braindash.ui import links, notices, readers
+from braindash.ui import links, notices, permissions, readers
 from braindash.ui.text import count, escape, shorten
 
 if TYPE_CHECKING:
@@ -254,6 +254,7 @@ def _keep(shown: Shown, arranged: tuple[Arranged, ...]) -> None:
     run_id = shown.run.id
     st.session_state[_showing_key(run_id)] = False  # a deck on show would be drawn anew at every letter
     try:
+        permissions.require("arrange")
         write_arrangement(readers.home(), run_id, arranged)
     except (BraindashError, OSError) as error:
         st.session_state[_unsaved_key(run_id)] = arranged
