@@ -23,6 +23,7 @@ MOST_BANDS = 3  # curves; bands of more hide each other
 LEGEND_NAME = 24  # characters of a name
 _HEIGHT, _LABEL = 330, 15  # px: of the panel; between the letters at the ends of two lines
 _LEGEND_WIDTH = 500  # px
+_DOTTED = ("dot", "dashdot", "longdash")  # of references
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ RUN_STYLES: tuple[RunStyle, ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays are not compared as a whole
 class RunCurve:
     """One line.
 
@@ -134,8 +135,9 @@ def run_curves(
     for curve in reversed(own):
         if bands:
             _add_band(fig, curve, theme)
+    references = [c for c in drawn if c.place is None]
     for curve in drawn:
-        _add_line(fig, curve, theme, y_label)
+        _add_line(fig, curve, theme, _DOTTED[references.index(curve) % len(_DOTTED)] if curve in references else "")
     _add_letters(fig, own, theme, zero)
     axis = {"gridcolor": colours.grid, "zeroline": False, "tickfont": {"size": 12}, "title_font_size": FONT_SIZE}
     first = min(float(np.min(c.x)) for c in drawn)
@@ -180,11 +182,11 @@ def _add_band(fig: go.Figure, curve: RunCurve, theme: ThemeName) -> None:
     )
 
 
-def _add_line(fig: go.Figure, curve: RunCurve, theme: ThemeName, y_label: str) -> None:
+def _add_line(fig: go.Figure, curve: RunCurve, theme: ThemeName, dash: str) -> None:
     import plotly.graph_objects as go
 
     if curve.place is None:
-        line = {"color": theme_of(theme).muted, "width": 1.8, "dash": "dot"}
+        line = {"color": theme_of(theme).muted, "width": 1.8, "dash": dash}
         marker: dict[str, Any] = {"color": theme_of(theme).muted, "size": 5, "symbol": "circle-open"}
     else:
         style = RUN_STYLES[curve.place]

@@ -291,6 +291,16 @@ def offer(rows: Sequence[RunRow]) -> None:
         )
 
 
+def caveats(runs: Sequence[Chosen]) -> list[str]:
+    """Return what every figure of these runs must carry; where it is not true of all, of which."""
+    of: dict[str, list[str]] = {}
+    for c in runs:
+        for sentence in c.results.caveats if c.results else ():
+            of.setdefault(sentence, []).append(c.letter)
+    n = sum(c.results is not None for c in runs)
+    return [s if len(letters) == n else f"{' '.join(letters)}: {s}" for s, letters in of.items()]
+
+
 def marks_of_one(runs: Sequence[Chosen], marks: Mapping[str, Marks]) -> None:
     """Draw the star, tags and note of one of the runs."""
     from braindash.runs.searching import all_tags

@@ -159,10 +159,14 @@ def _filtered(rows: Sequence[RunRow], marks: Mapping[str, Marks]) -> tuple[list[
         tags = links.several("tags", "Tags", all_tags(marks), placeholder="All tags" if marks else "No tags yet")
     with columns[4]:
         order = links.select("order", "Order", list(ORDERS), names=ORDERS.__getitem__)
-    only = starred and st.toggle(f"{STAR} Only runs with a star", key="starred", bind="query-params")
+    # always there: what appears above moves what is below, and closes what the reader has opened
+    only = st.toggle(
+        f"{STAR} Only runs with a star", key="starred", bind="query-params", disabled=not starred,
+        help=None if starred else "No run has a star yet. Tick one, and open *Star, tags and note*.",
+    )  # fmt: skip
     found = find_runs(
         rows, marks, text=str(st.session_state.get("q") or ""), studies=studies, models=models, states=states,
-        tags=tags, starred=bool(only),
+        tags=tags, starred=only and starred,
     )  # fmt: skip
     return found, order
 

@@ -71,7 +71,7 @@ if row.group and not group:
         query_params={"group": row.group},
     )  # fmt: skip
 run_actions.buttons(row)
-with st.expander("Star, tags and note", icon=":material/star:"):
+with st.expander("Star, tags and note", icon=":material/star:", key="run_marks"):
     marks_view.editor(run_id, all_tags(marks_view.marks_of(rows.values())))
 if row.state == "unreadable":
     st.error(escape(row.problem), icon=":material/folder_off:")

@@ -31,9 +31,9 @@ if not runs:
     st.stop()
 compare_runs.strip(runs, rows)
 compare_runs.who(runs)
-with st.expander("Star, tags and note", icon=":material/star:"):
+with st.expander("Star, tags and note", icon=":material/star:", key="compare_marks"):
     compare_runs.marks_of_one(runs, marks)
-notices.caveats(sentence for run in runs if run.results for sentence in run.results.caveats)
+notices.caveats(compare_runs.caveats(runs))
 compare_runs.settings_section(runs)
 scored = compare_scores.choose(runs)
 if scored is not None:
