@@ -209,7 +209,7 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
 
     import numpy as np
 
-    from braindash.cortex.colour import GAIN_ACCURACY
+    from braindash.cortex.colour import DIVERGING, GAIN_ACCURACY, SEQUENTIAL, map_in_use
     from braindash.cortex.combined import gain_accuracy_codes
 
     home = readers.home()
@@ -221,7 +221,10 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
     better = accuracy(view) if both else values
     if which.startswith("best"):
         better = _best(view, models_of(view, which)[0])[1]
-    cmap, vmin, vmax = ("diverging", -difference, difference) if both else ("sequential", low, high)
+    # the maps' own names: what is kept on the disk under them is not shown in other colours later
+    cmap, vmin, vmax = (
+        (map_in_use(DIVERGING), -difference, difference) if both else (map_in_use(SEQUENTIAL), low, high)
+    )
     if which == "gain":
         codes = gain_accuracy_codes(values, better, difference, low, high)
         values = np.where(codes > 0, codes, np.nan).astype(np.float32)
