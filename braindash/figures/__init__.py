@@ -35,6 +35,8 @@ _LAZY = {
     "static_layer_curves": "static",
     "figure_bytes": "static",
     "flatmap": "brain",
+    "HeadMap": "head",
+    "head_maps": "head",
     "similarity_map": "rsa",
     "similarity_curves": "rsa",
     "rdm": "rdms",
@@ -55,6 +57,7 @@ __all__ = [
     "Depth",
     "DepthRow",
     "FindingLine",
+    "HeadMap",
     "ModelStyle",
     "ProbeLine",
     "SettingLine",
@@ -65,6 +68,7 @@ __all__ = [
     "figure_bytes",
     "flatmap",
     "group_curves",
+    "head_maps",
     "hierarchy_picture",
     "histogram",
     "lag_curves",
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
     from braindash.figures.findings import FindingLine, static_findings
     from braindash.figures.geometry import cka_map, mds_plane, moved_curves
     from braindash.figures.groups import SettingLine, group_curves, setting_lines
+    from braindash.figures.head import HeadMap, head_maps
     from braindash.figures.heatmap import layer_region_heatmap
     from braindash.figures.hierarchy import Depth, DepthRow, hierarchy_picture
     from braindash.figures.hierarchy_static import static_hierarchy

@@ -46,9 +46,8 @@ def draw(view: View, maps: Sequence[Which], large: bool) -> None:
     )
     clicked = told.target is not None and told.target != selected(n_targets)
     drawn = told.area is not None and told.area != selected_area()
-    if clicked:
-        st.session_state[TARGET] = told.target
-        st.query_params[TARGET] = str(told.target)
+    if clicked and told.target is not None:
+        choose(told.target)
     if drawn and told.area is not None:
         st.session_state[AREA] = st.query_params[AREA] = format_area(told.area)
     if clicked or drawn:
@@ -89,13 +88,19 @@ def selected_area() -> Area | None:
     return parse_area(str(st.query_params.get(AREA, st.session_state.get(AREA, ""))))
 
 
+def choose(target: int) -> None:
+    """Write a target into the address: it is ringed, and shown below."""
+    st.session_state[TARGET] = target
+    st.query_params[TARGET] = str(target)
+
+
 def forget(name: str) -> None:
     """Take the target or the area out of the address."""
     st.session_state.pop(name, None)
     st.query_params.pop(name, None)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def targets_in(study_id: str, as_of: tuple[int, ...], subject: str, area: Area, /) -> np.ndarray:
     """Return which of a subject's targets show inside the area."""
     from braindash.cortex.area import targets_inside
@@ -124,7 +129,7 @@ def selected(n_targets: int) -> int | None:
 # --- what is sent --------------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False)
 def _packed(view: View, which: Which, /) -> tuple[bytes, float, float]:
     """Return one map's values and opacities as bytes, and the limits of its scale."""
     from braindash.cortex.packing import pack_values
@@ -137,7 +142,7 @@ def _packed(view: View, which: Which, /) -> tuple[bytes, float, float]:
     return pack_values(drawn["values"], low, high, drawn["alpha"]), low, high
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _index(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[bytes, tuple[int, int], int]:
     from braindash.cortex.flatmap import flat_index
     from braindash.cortex.packing import pack_index
@@ -148,7 +153,7 @@ def _index(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[byte
     return pack_index(flat, cortex_map), flat.shape, len(readers.study(study_id).targets(subject))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _regions(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[np.ndarray, list[str]]:
     """Return the region of every target as a number, and the regions' names."""
     import pandas as pd
@@ -157,10 +162,11 @@ def _regions(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[np
     side = targets["hemi"].fillna("").astype(str).map({"L": "left ", "R": "right "}).fillna("")
     roi = targets["roi"].fillna("").astype(str) if "roi" in targets else pd.Series("", index=targets.index)
     codes, found = pd.factorize((side + roi.where(roi != "", "no region")).str.strip())
+    codes.setflags(write=False)
     return codes, [str(name)[:1].upper() + str(name)[1:] for name in found]
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, /) -> bytes | None:
     """Return outlines and names of regions as a PNG of the index's size; None where the surface has no parcels."""
     import numpy as np
@@ -182,7 +188,7 @@ def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, 
     return png_bytes(pixels.reshape(*flat.shape, 4))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def _extras(view: View, maps: tuple[Which, ...], /) -> list[Extra]:
     """Return what the box at the cursor says beside the maps' own values."""
     from braindash.cortex.packing import pack_values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import links, map_parts, names, readers
+from braindash.ui import electrodes_view, links, map_parts, names, readers
 from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import USUAL, WHICH, Mask, View, Which, short_title, shown
 from braindash.ui.text import count, escape
@@ -31,14 +31,11 @@ def section(row: RunRow, results: Results, model: str, measure: str) -> None:
     """Draw the section for one run; where the study has no cortex map, say so."""
     facts = readers.study_facts(row.study)
     subjects = [s for s in results.subjects if s != names.SUBJECT_MEAN]
-    if facts.problem or not facts.has_cortex:
-        why = (
-            f"The study cannot be opened\\: {escape(facts.problem)}"
-            if facts.problem
-            else "This study does not say where its targets lie on a cortex, so there is no map. "
-            "The table and the curves of the Encoding page hold its numbers."
-        )
-        st.info(why, icon=":material/info:")
+    if facts.problem:
+        st.info(f"The study cannot be opened\\: {escape(facts.problem)}", icon=":material/info:")
+        return
+    if not facts.has_cortex:
+        electrodes_view.section(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
         return
     view, maps = _controls(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
     if not maps:
@@ -183,8 +180,8 @@ def _explained(view: View, maps: Sequence[Which]) -> None:
         if any(which.startswith("unique") for which in maps):
             st.markdown(
                 "Unique variance: the share of a target's variance on test stories (R²) that one feature space "
-                "explains and no other does; a mask by q is that of the layer chosen above. It can be below 0 where a space "
-                "helps in the fit and not in the test stories: such targets have the colour of 0."
+                "explains and no other does; a mask by q is that of the layer chosen above. It can be below 0 where a "
+                "space helps in the fit and not in the test stories: such targets have the colour of 0."
             )
         if any(which.startswith("best") for which in maps):
             st.markdown(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import cortex_canvas, names
+from braindash.ui import cortex_canvas, kept, names
 from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import values_of
 from braindash.ui.text import count, escape
@@ -15,23 +15,30 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from braindash.ui.map_values import View
+    from braindash.ui.map_values import View, Which
+
+BOTH: tuple[Which, ...] = ("pretrained", "tuned")
 
 
-def section(view: View) -> None:
-    """Draw the two models against one another, target by target, and their means by region."""
+def section(view: View, on_map: bool = True) -> None:
+    """Draw the two models against one another, target by target, and their means by region.
+
+    Without a map there is no area to be in.
+    """
     import numpy as np
 
     from braindash.figures import scatter
     from braindash.ui.charts import chart, theme
 
-    pretrained, tuned = values_of(view, "pretrained"), values_of(view, "tuned")
-    chosen = _chosen(view, len(pretrained))
+    n_targets = len(cortex_canvas.regions_of(view)[0])  # of the study, which may have been changed since the run
+    pretrained, tuned = (values_of(view, which)[:n_targets] for which in BOTH)
+    chosen = _chosen(view, len(pretrained)) if on_map else None
     n = int((np.isfinite(pretrained) & np.isfinite(tuned) & (True if chosen is None else chosen)).sum())
     st.subheader("Target by target", help=explain("target", "r_norm", "noise_ceiling"))
     with st.container(horizontal=True, vertical_alignment="center"):
         if chosen is None:
-            st.caption(f"All {count(n, 'target')} with a value. *Select an area* on a map to see those in it.")
+            how = " *Select an area* on a map to see those in it." if on_map else ""
+            st.caption(f"All {count(n, 'target')} with a value.{how}")
         else:
             st.markdown(f"**The area on the maps**\\: {count(n, 'target')} with a value.")
             if st.button("Clear the area", icon=":material/close:", type="tertiary", key="clear_area"):
@@ -44,7 +51,7 @@ def section(view: View) -> None:
     left, right = st.columns([1, 1], gap="medium")
     with left:
         chart(
-            scatter(pretrained, tuned, label=unit, tuned_model=view.model, chosen=chosen, theme=theme()),
+            kept.figure(scatter, pretrained, tuned, label=unit, tuned_model=view.model, chosen=chosen, theme=theme()),
             key="target_scatter",
             title=f"Target by target: tuned against pretrained, layer {view.layer}",
             n=f"{view.subject}, n = {count(n, 'target')}",

@@ -14,6 +14,8 @@ from braindash.ui.layout import EXPLORER
 from braindash.ui.text import count, escape, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from braindash.runs.time_courses import TimeCourse
@@ -21,20 +23,27 @@ if TYPE_CHECKING:
     from braindash.ui.readers import Results
 
 
-def target_panel(view: View, results: Results) -> None:
-    """Show one target: its numbers at this layer, and its score over layers for both models."""
+CLICK = "Click a map to see one target: what each layer of both models predicts of it."
+
+
+def target_panel(view: View, results: Results, hint: str = CLICK, called: Sequence[str] = ()) -> None:
+    """Show one target: its numbers at this layer, and its score over layers for both models.
+
+    ``hint`` says how one is chosen; ``called`` are the targets' own names, where readers know them.
+    """
     from braindash.figures import layer_curves
     from braindash.ui.charts import chart, theme
 
     regions, region_names = cortex_canvas.regions_of(view)
     target = cortex_canvas.selected(len(regions))
     if target is None:
-        st.caption("Click a map to see one target: what each layer of both models predicts of it.")
+        st.caption(hint)
         return
     where = region_names[int(regions[target])]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Target {target}, {escape(where)}**, {escape(view.subject)}")
+            who = f"{called[target]}, {where}" if len(called) > target else f"Target {target}, {where}"
+            st.markdown(f"**{escape(who)}**, {escape(view.subject)}")
             if st.button("Close", icon=":material/close:", type="tertiary", key="close_target"):
                 cortex_canvas.forget(cortex_canvas.TARGET)
                 st.rerun()
