@@ -48,7 +48,8 @@ def reference() -> str:
         rows = [(f"`{p.metavar}`", p.help or "") for p in arguments]
         for p in command.params:
             if p.param_type_name == "option" and not EVERYWHERE & set(p.opts):
-                rows.append((f"`{p.opts[0]}{'' if p.is_flag else ' ' + (p.metavar or 'VALUE')}`", _help(p)))
+                also = "".join(f", `{o}`" for o in p.opts[1:] if o.startswith("--"))
+                rows.append((f"`{p.opts[0]}{'' if p.is_flag else ' ' + (p.metavar or 'VALUE')}`{also}", _help(p)))
         if rows:
             out.append("| | |\n|---|---|")
             out += [f"| {left} | {right} |" for left, right in rows]
