@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent / "parts"))
 import page_controls
 import page_maps
 import page_sessions
-from browser import Server, blank_server, braindash_server, chromium, seen, visit, window
+from browser import Server, blank_server, braindash_server, browser_spent, chromium, seen, visit, window
 from synthetic_home import build
 
 from braindash.config import Home
@@ -80,25 +80,34 @@ def warm(browser: Any, server: Server, blank: Server, pages: Sequence[str], roun
                 tab, times = visit(context, blank.url)
                 tab.close()
                 links["blank"].append(times)
+                before = server.spent(), browser_spent()
                 tab, times = visit(context, address(server, page))
-                links[page].append(times)
+                links[page].append(times | processor(server, before))
                 elsewhere = "study" if page != "study" else "runs"
                 tab.get_by_test_id("stSidebarNav").get_by_role("link", name=titles[elsewhere], exact=True).click()
                 seen(tab)
                 tab.evaluate("__seen.arm()")
+                before = server.spent(), browser_spent()
                 tab.get_by_test_id("stSidebarNav").get_by_role("link", name=titles[page], exact=True).click()
                 tab.wait_for_function("__seen.heading > 0")
-                clicks[page].append(seen(tab))
+                clicks[page].append(seen(tab) | processor(server, before))
                 tab.close()
             if turn == 0:  # what the first round finds is not kept yet
                 for kept in (*links.values(), *clicks.values()):
                     kept.clear()
     finally:
         context.close()
+    if not pages:
+        return {}
     return {
         page: {"link": middle(links[page])} | ({"click": middle(clicks[page])} if page in clicks else {})
         for page in links
     }
+
+
+def processor(server: Server, before: tuple[float, float]) -> Row:
+    """Return the processor time since ``before``, ms: a busy machine stretches the clock, this less so."""
+    return {"server_cpu": 1e3 * (server.spent() - before[0]), "browser_cpu": 1e3 * (browser_spent() - before[1])}
 
 
 def middle(rows: Sequence[Row]) -> Row:
@@ -128,8 +137,8 @@ def judge(found: Row) -> list[Row]:
         for how, words in (("link", "by its address"), ("click", "by a click")):
             page = max(warm_pages, key=lambda p: warm_pages[p][how]["heading"])
             check(f"first paint, {words}", warm_pages[page][how]["heading"], PAINT, "ms", page)
-    blank = found["warm"]["blank"]["link"]["drawn"]
     if MAP_PAGE in warm_pages:
+        blank = found["warm"]["blank"]["link"]["drawn"]
         beyond = warm_pages[MAP_PAGE]["link"]["drawn"] - blank
         check("page with maps, whole, beyond a blank page", beyond, BEYOND_BLANK, "ms", MAP_PAGE)
     if TABLE_PAGE in warm_pages:
@@ -147,24 +156,18 @@ def judge(found: Row) -> list[Row]:
 def show(found: Row) -> None:
     """Print the tables."""
     print(f"{found['n_targets']:,} targets; load average {found['load'][0]:.1f} before, {found['load'][1]:.1f} after\n")
-    blank = found["warm"]["blank"]["link"]
-    print("ms                cold: heading  whole   address: heading  whole   × blank  + blank   click: heading  whole")
-    print(f"{'blank':<14}{'':>17}{'':>7}{blank['heading']:>18.0f}{blank['drawn']:>7.0f}")
-    for page, times in found["warm"].items():
-        if page == "blank":
-            continue
-        link, click, first = times["link"], times["click"], found["cold"].get(page)
-        began = f"{first['heading']:>17.0f}{first['drawn']:>7.0f}" if first else f"{'–':>17}{'–':>7}"
-        print(
-            f"{page:<14}{began}{link['heading']:>18.0f}{link['drawn']:>7.0f}{link['drawn'] / blank['drawn']:>10.1f}"
-            f"{link['drawn'] - blank['drawn']:>9.0f}{click['heading']:>17.0f}{click['drawn']:>7.0f}"
-        )
-    print("\nms from the input: first time, and again (asked: when the browser asks the server)")
+    if found["warm"]:
+        show_visits(found)
+    print(
+        "\nms from the input, for the first time and again; asked: when the browser asks the server; "
+        "processor: server + browser"
+    )
     for row in sorted(found["controls"], key=lambda r: -r["again"]["drawn"]):
         first, again = row["first"], row["again"]
         print(
             f"{row['page']:<10} {row['control'][:44]:<44} first {first['drawn']:>6.0f}  again {again['drawn']:>6.0f}"
             f"  asked {again['asked']:>4.0f}  script {again['script']:>5.0f}  {row['kB']:>7.0f} kB"
+            f"  processor {again['server_cpu']:>4.0f} + {again['browser_cpu']:>4.0f}"
         )
     if "maps" in found:
         print("\nthe same map of all targets")
@@ -182,12 +185,32 @@ def show(found: Row) -> None:
     print(f"controls within {CONTROL} ms: {sum(n)} of {len(n)}")
 
 
+def show_visits(found: Row) -> None:
+    """Print what visits of the pages take."""
+    blank = found["warm"]["blank"]["link"]
+    print(
+        "ms                cold: heading  whole   address: heading  whole   × blank  + blank   click: heading  whole"
+        "   processor: server  browser"
+    )
+    print(f"{'blank':<14}{'':>17}{'':>7}{blank['heading']:>18.0f}{blank['drawn']:>7.0f}")
+    for page, times in found["warm"].items():
+        if page == "blank":
+            continue
+        link, click, first = times["link"], times["click"], found["cold"].get(page)
+        began = f"{first['heading']:>17.0f}{first['drawn']:>7.0f}" if first else f"{'–':>17}{'–':>7}"
+        print(
+            f"{page:<14}{began}{link['heading']:>18.0f}{link['drawn']:>7.0f}{link['drawn'] / blank['drawn']:>10.1f}"
+            f"{link['drawn'] - blank['drawn']:>9.0f}{click['heading']:>17.0f}{click['drawn']:>7.0f}"
+            f"{click['server_cpu']:>20.0f}{click['browser_cpu']:>9.0f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, help="where the home is, or is to be written; a temporary one by default")
     parser.add_argument("--rounds", type=int, default=3, help="visits of each page on warm data")
     parser.add_argument("--only", nargs="*", default=[], help="these pages only, by their address")
-    parser.add_argument("--skip", nargs="*", default=[], choices=["cold", "controls", "maps"])
+    parser.add_argument("--skip", nargs="*", default=[], choices=["cold", "warm", "controls", "maps"])
     parser.add_argument("--sessions", nargs="*", type=int, metavar="N", help="readers and page changes: 10 50")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -205,10 +228,11 @@ def main() -> None:
         server.start()
         try:
             with blank_server() as blank:
-                found["warm"] = warm(browser, server, blank, pages, arguments.rounds)
+                visited = pages if "warm" not in arguments.skip else []
+                found["warm"] = warm(browser, server, blank, visited, arguments.rounds)
             wanted = pages if "controls" not in arguments.skip else []
             found["controls"] = [
-                row for page in wanted for row in page_controls.measure(browser, address(server, page), page)
+                row for page in wanted for row in page_controls.measure(browser, server, address(server, page), page)
             ]
             if MAP_PAGE in pages and "maps" not in arguments.skip:
                 found["maps"] = page_maps.measure(browser, address(server, MAP_PAGE), home)

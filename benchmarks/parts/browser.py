@@ -113,6 +113,14 @@ class Server:
             self.process.wait(20)
             self.process = None
 
+    def spent(self) -> float:
+        """Return the seconds of processor time that the server has used."""
+        import psutil
+
+        assert self.process is not None
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
     def memory(self) -> float:
         """Return the megabytes that belong to the process alone (USS)."""
         import psutil
@@ -155,6 +163,19 @@ def chromium() -> Iterator[Any]:
             browser.close()
 
 
+def browser_spent() -> float:
+    """Return the seconds of processor time that Chromium, all its processes together, has used."""
+    import psutil
+
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name():
+                times = process.cpu_times()
+                total += times.user + times.system
+    return total
+
+
 def window(browser: Any) -> Any:
     """Return a new window with a cache of its own and the clock in every page."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
@@ -168,7 +189,7 @@ def seen(page: Any) -> dict[str, float]:
     page.wait_for_function(f"window.__seen && __seen.heading >= 0 && __seen.quiet({QUIET})")
     found: dict[str, float] = page.evaluate(
         "() => { const s = __seen, of = (t) => t ? t - s.input : 0;"
-        " return { heading: of(s.heading), asked: of(s.asked), script: of(s.script), drawn: of(s.drawn),"
+        " return { heading: of(s.heading), asked: of(s.asked), script: of(s.script), drawn: of(Math.max(s.drawn, s.script)),"
         " painted: of(s.painted), paints: s.paints }; }"
     )
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from browser import act, visit, window
+from browser import Server, act, browser_spent, visit, window
 
 MOST = 14  # controls of a page that are worked
 MAIN = "[data-testid=stMain]"
@@ -21,7 +21,7 @@ class Control:
     back: Callable[[], None]
 
 
-def measure(browser: Any, url: str, page_name: str) -> list[dict[str, Any]]:
+def measure(browser: Any, server: Server, url: str, page_name: str) -> list[dict[str, Any]]:
     """Work the controls of a page; return a row each: first time, again, and the kilobytes that came for the first.
 
     "First" is a value that nobody has asked for since the server began, as far as this page's visits go; "again" is
@@ -42,14 +42,22 @@ def measure(browser: Any, url: str, page_name: str) -> list[dict[str, Any]]:
             received[0] = 0
             first = act(page, control.there)
             n_bytes = received[0]
+            before = server.spent(), browser_spent()
             back = act(page, control.back)
             again = act(page, control.there)
+            spent = [500 * (now - then) for now, then in zip((server.spent(), browser_spent()), before, strict=True)]
             act(page, control.back)
             if not first or not back or not again:  # asks nothing of the server
                 continue
             again = min(back, again, key=lambda t: t["drawn"])
             rows.append(
-                {"page": page_name, "control": control.name, "first": first, "again": again, "kB": n_bytes / 1e3}
+                {
+                    "page": page_name,
+                    "control": control.name,
+                    "first": first,
+                    "again": again | {"server_cpu": spent[0], "browser_cpu": spent[1]},
+                    "kB": n_bytes / 1e3,
+                }
             )
     finally:
         context.close()

@@ -265,8 +265,10 @@ def vertex_colours(
 def n_shown(values: np.ndarray, cortex_map: CortexMap) -> int:
     """Return how many targets have a finite value and a place on the cortex."""
     index = np.asarray(cortex_map.index)
-    placed = np.unique(index[index >= 0])
-    return int(np.isfinite(np.asarray(values, dtype=np.float64)[placed]).sum())
+    values = np.asarray(values)
+    placed = np.zeros(values.size, dtype=bool)
+    placed[index[index >= 0]] = True
+    return int(np.count_nonzero(placed & np.isfinite(values)))
 
 
 def png_bytes(image: np.ndarray) -> bytes:

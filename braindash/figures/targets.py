@@ -156,12 +156,12 @@ def scatter(
             )
         )
     else:
-        counts = np.histogram2d(a, b, [edges, edges])[0].T
+        counts = np.histogram2d(a, b, [edges, edges])[0].T.astype(np.float32)  # half of what travels
         fig.add_trace(
             go.Heatmap(
                 x=centres,
                 y=centres,
-                z=np.log10(np.where(counts > 0, counts, np.nan)),
+                z=np.log10(np.where(counts > 0, counts, np.float32(np.nan))),
                 customdata=counts,
                 colorscale=plotly_scale("sequential"),
                 showscale=False,
@@ -201,12 +201,12 @@ def _others(a: np.ndarray, b: np.ndarray, edges: np.ndarray, theme: ThemeName) -
 
     from braindash.figures.style import rgba
 
-    counts = np.histogram2d(a, b, [edges, edges])[0].T
+    counts = np.histogram2d(a, b, [edges, edges])[0].T.astype(np.float32)
     muted, centres = theme_of(theme).muted, (edges[:-1] + edges[1:]) / 2
     return go.Heatmap(
         x=centres,
         y=centres,
-        z=np.log10(np.where(counts > 0, counts, np.nan)),
+        z=np.log10(np.where(counts > 0, counts, np.float32(np.nan))),
         colorscale=[[0, rgba(muted, 0.18)], [1, rgba(muted, 0.6)]],
         showscale=False,
         hoverinfo="skip",

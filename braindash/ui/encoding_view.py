@@ -105,31 +105,38 @@ def table(results: Results, choice: Choice) -> None:
     without = f" {count(hidden, 'region')} without a value, for want of a noise ceiling, not shown." if hidden else ""
     same = " 0: the same states in both models; nothing up to this layer was tuned." if view == "change" else ""
     st.caption(escape(f"Mean over a region's targets, on test stories.{same}{without} {groups_note(regions)}"))
-    with st.expander("The numbers, with intervals", icon=":material/table:"):
-        st.dataframe(
-            tables.numbers(results, choice.subject, choice.measure, (choice.model, "pretrained")),
-            hide_index=True,
-            column_config={
-                name: st.column_config.Column(help=explain(term))
-                for name, term in {
-                    "Region": "region_groups",
-                    "Layer": "layer",
-                    unit: choice.measure,
-                    "Change": "delta",
-                    "q": "q",
-                    "CI low": "interval",
-                    "CI high": "interval",
-                    "Targets": "target",
-                    "Ceiling": "noise_ceiling",
-                    "Without ceiling": "excluded",
-                }.items()
-            },
-            alt="Table of every layer and region with intervals and counts.",
-        )
-        st.caption(
-            "CI: 95 % interval over test stories and targets. q: p of the change in r, corrected over regions and "
-            "layers (Benjamini–Hochberg)."
-        )
+    numbers = st.expander("The numbers, with intervals", icon=":material/table:", key="numbers", bind="query-params")
+    if numbers.open:  # thousands of rows, sent only where they are seen
+        with numbers:
+            _numbers(results, choice)
+
+
+def _numbers(results: Results, choice: Choice) -> None:
+    unit = names.MEASURES[choice.measure]
+    st.dataframe(
+        tables.numbers(results, choice.subject, choice.measure, (choice.model, "pretrained")),
+        hide_index=True,
+        column_config={
+            name: st.column_config.Column(help=explain(term))
+            for name, term in {
+                "Region": "region_groups",
+                "Layer": "layer",
+                unit: choice.measure,
+                "Change": "delta",
+                "q": "q",
+                "CI low": "interval",
+                "CI high": "interval",
+                "Targets": "target",
+                "Ceiling": "noise_ceiling",
+                "Without ceiling": "excluded",
+            }.items()
+        },
+        alt="Table of every layer and region with intervals and counts.",
+    )
+    st.caption(
+        "CI: 95 % interval over test stories and targets. q: p of the change in r, corrected over regions and "
+        "layers (Benjamini–Hochberg)."
+    )
 
 
 def curves(results: Results, choice: Choice) -> None:

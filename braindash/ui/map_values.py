@@ -141,7 +141,7 @@ def _best(view: View, model: str) -> tuple[np.ndarray, np.ndarray]:
     return _best_layer(view.run_path, view.as_of, model, view.subject, view.measure)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _best_layer(
     run_path: str, as_of: tuple[int, int], model: str, subject: str, measure: str, /
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +155,10 @@ def _best_layer(
     layers = readers.result_layers(Path(run_path))
     run = Run(Path(run_path))
     scores = np.stack([readers.target_values(run, model, k, subject, measure) for k in layers])
-    return best_layer(scores, np.asarray(layers))
+    found = best_layer(scores, np.asarray(layers))
+    for array in found:
+        array.setflags(write=False)
+    return found
 
 
 def limits(view: View) -> tuple[float, float, float]:

@@ -45,7 +45,7 @@ def mark(path: Path) -> tuple[int, int]:
 def _mark(path: str) -> tuple[int, int]:
     try:
         stat = os.stat(path)  # noqa: PTH116 (thousands a page: making a Path takes longer than asking)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return 0, 0
     return stat.st_mtime_ns, stat.st_size
 
@@ -353,7 +353,12 @@ def _regions(opened: Study, subject: str | None) -> tuple[str, ...]:
 
 def cortex_map(study_id: str, subject: str) -> CortexMap | None:
     """Return where a subject's targets lie, or None."""
-    return study(study_id).cortex(subject)
+    return _cortex_map(str(home().path), study_id, study_mark(study_id), subject)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _cortex_map(home_path: str, study_id: str, as_of: tuple[int, ...], subject: str, /) -> CortexMap | None:
+    return _study(home_path, study_id, as_of).cortex(subject)
 
 
 # --- models --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,13 +131,9 @@ def flatmaps(
     area : corners, optional
         What lies outside is covered.
     """
-    import zlib
-
-    import numpy as np
-
     from braindash.cortex.area import parse_area
 
-    packed = zlib.compress(np.asarray(regions, dtype="<u2").tobytes(), 6)
+    packed = _pack_regions(regions)
     result = _component()(
         key=key,
         data={
@@ -169,14 +166,30 @@ def flatmaps(
     )
 
 
-def _described(panel: Panel) -> dict[str, Any]:
-    from braindash.cortex.combined import N_ACCURACY, N_GAIN
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _pack_regions(regions: np.ndarray) -> bytes:
+    import zlib
+
+    import numpy as np
+
+    return zlib.compress(np.asarray(regions, dtype="<u2").tobytes(), 6)
+
+
+@functools.cache
+def _palette(cmap: str) -> list[int]:
     from braindash.cortex.packing import palette
+
+    return palette(cmap)
+
+
+def _described(panel: Panel) -> dict[str, Any]:
+    from braindash.cortex.colour import map_in_use
+    from braindash.cortex.combined import N_ACCURACY, N_GAIN
 
     span = panel.high - panel.low
     said: dict[str, Any] = {
         "title": panel.title, "short": panel.short, "unit": panel.unit, "alt": panel.alt, "signed": panel.signed,
-        "palette": palette(panel.cmap), "low": panel.low, "high": panel.high, "kind": "bar",
+        "palette": _palette(map_in_use(panel.cmap)), "low": panel.low, "high": panel.high, "kind": "bar",
         "digits": 2 if span >= 0.2 else 3,
     }  # fmt: skip
     if panel.layers:
