@@ -62,7 +62,7 @@ def head_places(positions: np.ndarray) -> Places:
     xyz = np.asarray(positions, dtype=np.float64)
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise BraindashError(f"Positions have shape {xyz.shape}.", "Give x, y and z of every electrode.")
-    known = np.isfinite(xyz).all(axis=1)
+    known = np.asarray(np.isfinite(xyz).all(axis=1))
     if not known.any():
         raise BraindashError("No electrode has a position.", "Give x, y and z in the study's targets file.")
     xyz = np.where(known[:, None], xyz, np.nan)

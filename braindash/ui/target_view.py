@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CLICK = "Click a map to see one target: what each layer of both models predicts of it."
 
+NOWHERE = "No region"  # as of cortex_canvas.regions_of
+
 
 def target_panel(view: View, results: Results, hint: str = CLICK, called: Sequence[str] = ()) -> None:
     """Show one target: its numbers at this layer, and its score over layers for both models.
@@ -42,7 +44,8 @@ def target_panel(view: View, results: Results, hint: str = CLICK, called: Sequen
     where = region_names[int(regions[target])]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            who = f"{called[target]}, {where}" if len(called) > target else f"Target {target}, {where}"
+            who = called[target] if len(called) > target else f"Target {target}"
+            who += "" if where == NOWHERE else f", {where}"
             st.markdown(f"**{escape(who)}**, {escape(view.subject)}")
             if st.button("Close", icon=":material/close:", type="tertiary", key="close_target"):
                 cortex_canvas.forget(cortex_canvas.TARGET)
