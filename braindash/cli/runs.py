@@ -113,9 +113,11 @@ def show(
     """Show one run: its state, the command that repeats it, where it came from, the end of its log."""
     from braindash.cli.progress import describe
     from braindash.jobs.command import command_for
+    from braindash.runs.marks import read_marks
 
     session = Session(ctx, home, as_json)
     found = session.store.get(run)
+    marks = read_marks(session.home, run)
     status, config = found.status, found.config
     # a model tuned elsewhere is not in the configuration: what was said on the command line is
     command = found.provenance.get("command", "") if config.recipe == "imported" else command_for(config)
@@ -131,6 +133,8 @@ def show(
         ("folder", str(found.path)),
         ("command", command),
         ("results", "yes" if (found.path / "records.json").exists() else "none yet"),
+        ("tags", ", ".join((["★"] if marks.starred else []) + list(marks.tags))),
+        ("note", marks.note or marks.problem),
     ]
     epochs = [m for m in found.metrics if m.get("kind") == "epoch"]
     lines = [f"{label:<9}{plain(value)}" for label, value in facts if value]
@@ -148,6 +152,7 @@ def show(
             "command": command,
             "provenance": found.provenance,
             "epochs": epochs,
+            "marks": marks.as_dict(),
             "path": str(found.path),
         },
         *lines,

@@ -17,6 +17,7 @@ from braindash.ui import kept, links, names, notices, readers, tables
 from braindash.ui.charts import chart, theme
 from braindash.ui.compare_files import csv_bytes
 from braindash.ui.compare_runs import Chosen
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, shorten
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def choose(runs: Sequence[Chosen]) -> Scored | None:
     """Draw the choice of the measure, and say what cannot be compared; None where nothing is evaluated."""
     from braindash.runs.results import RECORDS
 
-    st.subheader("Scores by region, over seeds and subjects")
+    st.subheader("Scores by region, over seeds and subjects", help=explain("region_groups", "seed", "delta"))
     for run in runs:
         if run.problem:
             st.warning(escape(f"{run.letter}: {run.problem}"), icon=":material/warning:")
@@ -85,7 +86,7 @@ def choose(runs: Sequence[Chosen]) -> Scored | None:
         common,
         names=lambda m: names.MEASURES[m],
         kind="segments",
-        help=" ".join(names.MEASURE_HELP[m] for m in common),
+        help=explain("r", "noise_ceiling", "r_norm"),
     )
     rows = {}
     usable = []
@@ -295,7 +296,7 @@ def _spread(
 
 def layers_section(scored: Scored) -> None:
     """Draw the change and the level over layers in one region, a line a run."""
-    st.subheader("Over layers")
+    st.subheader("Over layers", help=explain("layer", "state_0"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         roi = links.select(
             "roi",

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
+from braindash.figures.run_curves import MOST_RUNS
 from braindash.runs.groups import by_group
 from braindash.runs.searching import all_tags
 from braindash.ui import group_view, links, live, marks_view, names, readers, run_actions, runs_table
-from braindash.ui.layout import RUNS, TUNE
+from braindash.ui.layout import COMPARE, RUNS, TUNE
 from braindash.ui.text import count, escape, shorten
 
 NO_GROUP = NO_RUN = ""
@@ -45,8 +46,14 @@ if groups:
     )
 if group:
     group_view.draw(group)
-    st.subheader("One run of the group")
     members = [row.id for row in groups[group]]
+    st.page_link(
+        COMPARE.path,
+        label=f"Compare its {'first ' if len(members) > MOST_RUNS else ''}{min(len(members), MOST_RUNS)} runs",
+        icon=COMPARE.icon,
+        query_params={"runs": ",".join(members[:MOST_RUNS])},
+    )
+    st.subheader("One run of the group")
     run_id = links.select(
         "run", "Run in detail", [NO_RUN, *members], names=lambda r: names.run(rows[r]) if r else "Choose a run"
     )

@@ -210,6 +210,21 @@ def test_more_than_eight_in_a_link_are_the_first_eight(home: Home, open_page: Op
     assert "".join(frame_with(page, "Run")["Run"]) == "ABCDEFGH"
 
 
+def test_ticks_are_taken_for_what_is_shown_and_a_ninth_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, state = {"runs": "found,hidden"}, {"t": {"selection": {"rows": [0, 1]}}}
+    monkeypatch.setattr(compare_table.st, "query_params", address)
+    monkeypatch.setattr(compare_table.st, "session_state", state)
+    compare_table._ticked("t", ("new", "found"))
+    assert address["runs"] == "found,hidden,new"  # letters stay as they are; what a filter hides stays chosen
+    state["t"] = {"selection": {"rows": [0]}}
+    compare_table._ticked("t", ("new", "found"))
+    assert address["runs"] == "hidden,new"
+    state["t"] = {"selection": {"rows": list(range(8))}}
+    compare_table._ticked("t", tuple(f"r{i}" for i in range(8)))
+    assert address["runs"].split(",") == ["hidden", "new", *(f"r{i}" for i in range(6))]
+    assert state["compare_too_many"] is True
+
+
 def test_broken_runs_among_the_chosen_never_break_the_page(home: Home, open_page: OpenPage) -> None:
     good, cut, half = (fake_home.add_done(home, n) for n in ("good", "cut", "half"))
     broken = fake_home.add_broken(home)

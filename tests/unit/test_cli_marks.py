@@ -45,6 +45,8 @@ def test_marks_are_written_shown_and_taken_away(
     assert read_marks(home, runs[1]) == Marks(("for SfN", "b"), "a\nb", True)
     code, out, _ = say(capsys, "runs", "mark", runs[0], "--untag", "B", "--no-star", "--note", "", "--json")
     assert json.loads(out)["runs"] == [{"run": runs[0], "starred": False, "tags": ["for SfN"], "note": ""}]
+    assert "★, for SfN, b" in say(capsys, "runs", "show", runs[1])[1]
+    assert json.loads(say(capsys, "runs", "show", runs[1], "--json")[1])["marks"]["note"] == "a\nb"
     assert say(capsys, "runs", "mark", runs[0])[1] == f"{runs[0]}  for SfN\n"  # only shown
     code, out, err = say(capsys, "runs", "mark", runs[0], "nobody", "--star")
     assert (code, out) == (2, "")
