@@ -200,6 +200,19 @@ def response_courses(theme: Theme) -> Any:
                 {"pretrained": 0.6, "brain_tuned": 0.8}, story="pond", theme=theme)  # fmt: skip
 
 
+def head_maps(theme: Theme) -> Any:
+    from braindash.figures.head import HeadMap
+    from braindash.figures.head import head_maps as draw
+
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    positions = np.column_stack([np.cos(angles) * 0.7, np.sin(angles) * 0.7, np.full(12, 0.71)])
+    values = np.linspace(-0.1, 0.1, 12)
+    values[3] = np.nan
+    maps = [HeadMap("Pretrained", values + 0.2, "sequential", 0.1, 0.3, "r"),
+            HeadMap("Difference", values, "diverging", -0.1, 0.1, "change in r")]  # fmt: skip
+    return draw(maps, positions, [f"E{i}" for i in range(12)], selected=2, theme=theme)
+
+
 def run_curves(theme: Theme) -> Any:
     from braindash.figures.run_curves import RunCurve
     from braindash.figures.run_curves import run_curves as draw
@@ -230,6 +243,6 @@ SAMPLES: dict[str, Callable[[Theme], Any]] = {
         layer_curves, deep_layer_curves, difference_curves, layer_region_heatmap, lag_curves, loss_curves, part_bars,
         probe_curves, probe_legend, probe_changes, confusion_map, setting_lines, group_curves, histogram, scatter,
         dense_scatter, similarity_map, similarity_curves, rdm, cka_map, moved_curves, mds_plane, hierarchy_picture,
-        response_courses, run_curves, score_dots,
+        response_courses, run_curves, score_dots, head_maps,
     )
 }  # fmt: skip

@@ -153,7 +153,8 @@ def scales(spec: Spec) -> list[Scale]:
             found.append(Scale(trace, *limits_of(trace, table_of(trace)), trace.get("colorbar") or {}))
         marker = trace.get("marker") or {}
         colours = marker.get("color")
-        if marker.get("showscale") and colours is not None and not isinstance(colours, str):
+        scaled = marker.get("showscale", "colorbar" in marker)
+        if scaled and colours is not None and not isinstance(colours, str):
             values = np.array([as_number(c) for c in list(colours)], dtype=float)
             found.append(Scale(marker, *limits_of(marker, values, "cmin", "cmax"), marker.get("colorbar") or {}))
     return found
@@ -171,7 +172,8 @@ def draw_scale(sheet: Sheet, scale: Scale, place: int) -> None:
     }
     if scale.flat:
         wide = share * sheet.plot.width
-        box = Box(sheet.plot.left + (sheet.plot.width - wide) / 2, sheet.height - BAR_BELOW + 4, wide, thick)
+        middle = sheet.plot.left + (as_number(look["x"]) if "x" in look else 0.5) * sheet.plot.width
+        box = Box(middle - wide / 2, sheet.height - BAR_BELOW + 4, wide, thick)
     else:
         tall = share * sheet.plot.height
         top = sheet.plot.top + (sheet.plot.height - tall) / 2
@@ -188,8 +190,7 @@ def draw_scale(sheet: Sheet, scale: Scale, place: int) -> None:
             where = (box.right + 4, box.bottom - along * box.height)
             draw_text(sheet, text, *where, size=size, colour=sheet.theme.text, xanchor="left")
     if said and scale.flat:
-        middle = sheet.plot.left + sheet.plot.width / 2
-        draw_text(sheet, said, middle, sheet.height - 3, size=FONT_SIZE, colour=sheet.theme.text, yanchor="bottom")
+        draw_text(sheet, said, box.left + box.width / 2, sheet.height - 3, size=FONT_SIZE, colour=sheet.theme.text, yanchor="bottom")
     elif said:
         draw_text(sheet, said, box.left + box.width / 2 + 10, box.top - 4, size=12, colour=sheet.theme.text,
                   yanchor="bottom")  # fmt: skip

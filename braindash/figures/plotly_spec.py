@@ -66,15 +66,11 @@ def _seen(node: Any) -> Any:
 
 
 def _invisible(trace: Mapping[str, Any]) -> bool:
-    """Say whether a trace is there for clicks alone: markers in a colour without any opacity."""
-    marker = trace.get("marker")
-    colour = marker.get("color") if isinstance(marker, Mapping) else None
-    return (
-        trace.get("mode") == "markers"
-        and isinstance(colour, str)
-        and bool(_CLEAR.match(colour))
-        and not trace.get("name", "").startswith("legend")
-    )
+    """Say whether a trace is there for clicks alone: markers in a colour without any opacity, and without an edge."""
+    marker = trace.get("marker") or {}
+    colour = marker.get("color")
+    clear = isinstance(colour, str) and bool(_CLEAR.match(colour))
+    return trace.get("mode") == "markers" and clear and not (marker.get("line") or {}).get("width")
 
 
 def _counterparts(begin: ThemeName, end: ThemeName) -> dict[str, str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from braindash.runs.bookmarks import Bookmark
     from braindash.ui.charts import Shown
 
-_KEPT = "_bookmarks_kept"
+_KEPT, _ASKED = "_bookmarks_kept", "_bookmark_asked"
 _RUN_IDS = ("run", "runs")  # in the address
 _WHERE = {"subject": "subject", "map_subject": "subject", "layer": "layer", "story": "story"}
 
@@ -25,23 +25,35 @@ Params = Mapping[str, str | list[str]]
 
 def draw(url: str) -> None:
     """Draw the button where the page, known by its address, showed something that can be kept."""
+    things = charts.shown()
+    if not things:  # also where the page has led on to another
+        return
     told = st.session_state.pop(_KEPT, "")
     if told:
         st.toast(told, icon=":material/bookmark_added:")
-    things = charts.shown()
-    if not things:
-        return
-    pressed = st.sidebar.button(
+    if st.session_state.get(_ASKED) not in (None, url):  # asked on another page, and left
+        _forget()
+    st.sidebar.button(
         "Bookmark this view",
         icon=":material/bookmark_add:",
         key="bookmark",
         width="stretch",
+        on_click=_ask,
+        args=(url,),
         disabled=not permissions.may("arrange"),
         help=permissions.help_of("arrange", "Keep a chart, map or answer of this page with a title and a caption, "
                                             "to be ordered into slides on the page Present."),
     )  # fmt: skip
-    if pressed:
+    if st.session_state.get(_ASKED) == url:
         _dialog(url or OVERVIEW.url, _address(), things)
+
+
+def _ask(url: str) -> None:
+    st.session_state[_ASKED] = url
+
+
+def _forget() -> None:
+    st.session_state.pop(_ASKED, None)
 
 
 def _address() -> dict[str, str | list[str]]:
@@ -53,7 +65,7 @@ def _address() -> dict[str, str | list[str]]:
     return out
 
 
-@st.dialog("Bookmark this view", width="large")
+@st.dialog("Bookmark this view", width="large", on_dismiss=_forget)
 def _dialog(page: str, params: Params, things: Sequence[Shown]) -> None:
     from braindash.runs.bookmarks import CAPTION, DECK_TITLE, TITLE, USUAL, BookmarkStore
 
@@ -103,6 +115,7 @@ def _dialog(page: str, params: Params, things: Sequence[Shown]) -> None:
     except BraindashError as error:
         notices.mistake(error)
         return
+    _forget()
     st.session_state[_KEPT] = escape(
         f"Kept {count(len(chosen), 'view')} in the deck “{shorten(deck, 60)}”. The page {PRESENT.title} shows it."
     )
