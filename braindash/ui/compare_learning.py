@@ -15,6 +15,7 @@ from braindash.ui import kept, links, live, names, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.compare_runs import Chosen
+from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MEAN_OF = 10  # a loss is the running mean over one in so many of its steps: lin
 
 def section(runs: Sequence[Chosen]) -> None:
     """Draw the curves, and go on drawing them while a run waits or works."""
-    st.subheader("Learning curves")
+    st.subheader("Learning curves", help=explain("validation_r", "epoch"))
     at_work = [c.row.state in names.LIVE_STATES for c in runs]
     st.fragment(guarded(_draw), run_every=REFRESH if any(at_work) else None)(list(runs))
 

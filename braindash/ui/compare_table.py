@@ -13,6 +13,7 @@ from braindash.runs.marks import Marks
 from braindash.runs.searching import all_tags, find_runs
 from braindash.ui import links, names, readers, runs_table
 from braindash.ui.compare_files import csv_bytes
+from braindash.ui.glossary_help import explain
 from braindash.ui.marks_view import NONE, STAR
 from braindash.ui.text import count, number, shorten
 
@@ -258,9 +259,11 @@ def _columns(table: pd.DataFrame) -> dict[str, Any]:
     return {
         STAR: column.TextColumn(STAR, width=40, help="Starred, below or with `braindash runs mark`."),
         "Name": column.TextColumn("Name", width=220),
-        CHANGE: column.NumberColumn(CHANGE, format="%+.3f", help=f"{rests} In r / noise ceiling."),
-        CHANGE_R: column.NumberColumn(CHANGE_R, format="%+.3f", help=f"{rests} In r, where there is no ceiling."),
-        "95 % interval": column.TextColumn("95 % interval", help="Over test stories and targets."),
+        CHANGE: column.NumberColumn(CHANGE, format="%+.3f", help=f"{rests}\n\n{explain('delta', 'r_norm')}"),
+        CHANGE_R: column.NumberColumn(
+            CHANGE_R, format="%+.3f", help=f"{rests} Where there is no ceiling.\n\n{explain('r')}"
+        ),
+        "95 % interval": column.TextColumn("95 % interval", help=explain("interval")),
         VALIDATION: column.NumberColumn(
             VALIDATION, format="%.4f", help="Correlation on the validation stories, of the epoch kept so far."
         ),

@@ -72,7 +72,15 @@ def table(results: Results, choice: Choice) -> None:
     }
     unit = names.MEASURES[choice.measure]
     st.subheader("Layers and regions", help=explain("encoding_model", "layer", "region_groups"))
-    view = links.select("table", "Table of", VIEWS, default="change", names=titles.__getitem__, kind="segments")
+    view = links.select(
+        "table",
+        "Table of",
+        VIEWS,
+        default="change",
+        names=titles.__getitem__,
+        kind="segments",
+        help=explain("delta", "noise_ceiling"),
+    )
     model = "pretrained" if view == "pretrained" else choice.model
     regions, parcels = tables.map_regions(results)
     if parcels and st.toggle(f"Show the {len(parcels)} single parcels too", key="parcels", bind="query-params"):
