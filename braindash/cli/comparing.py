@@ -210,9 +210,11 @@ def difference_table(
 def _main_regions(records: Mapping[str, Any]) -> set[str]:
     """Return the named groups where there are any, so that a table is not as long as the parcellation."""
     from braindash.encoding.regions import region_groups
+    from braindash.runs.own_regions import recorded_groups
 
     present = {row["roi"] for row in records["differences"]}
-    return present & set(region_groups()) or present
+    named = present & set(region_groups())
+    return named | (present & recorded_groups(records)) if named else present
 
 
 def _signed(value: float | None) -> str:

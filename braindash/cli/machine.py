@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import shutil
 import socket
@@ -213,6 +214,29 @@ def _home(session: Session) -> Check:
     return Check(level="ok", what=f"Home: {session.home.path}")
 
 
+def _settings(session: Session) -> Check:
+    from braindash.exposure import read_sign_in, secrets_files
+    from braindash.settings import read_settings
+
+    try:
+        access = read_settings(session.home).access
+        sign_in = read_sign_in(secrets_files(Path(__file__).resolve().parents[2]))
+    except BraindashError as error:
+        return Check(level="error", what=error.what, remedy=error.remedy)
+    if sign_in is None:
+        return Check(level="ok", what="Nobody signs in to the dashboard; it is for this machine alone")
+    if importlib.util.find_spec("authlib") is None:
+        return Check(level="error", what="Signing in needs Authlib.", remedy="pip install -r requirements-signin.txt")
+    n = len({*access.view, *access.launch, *access.manage})
+    if not access.manage:
+        return Check(
+            level="note",
+            what=f"People sign in ({n} entries on the list), and none of them may change the settings.",
+            remedy="braindash settings set access.manage ADDRESS",
+        )
+    return Check(level="ok", what=f"People sign in through {sign_in.host}; {n} entries on the list")
+
+
 def _cortex(session: Session) -> Check:
     folder = session.home.cortex
     n = sum(1 for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
@@ -245,6 +269,7 @@ CHECKS: tuple[Callable[[Session], Check], ...] = (
     _memory,
     _disk,
     _home,
+    _settings,
     _cortex,
     _chromium,
     _slurm,

@@ -24,10 +24,14 @@ SAME = 1e-9  # scores nearer than this are those of one and the same layer
 Q = 0.05
 
 
-def region_rows(profiles: Regions) -> list[Row]:
-    """Return peak and centre of every region, model and subject; parcels serve the order alone."""
+def region_rows(profiles: Regions, titles: Mapping[str, str] | None = None) -> list[Row]:
+    """Return peak and centre of every region, model and subject; parcels serve the order alone.
+
+    ``titles`` are what the evaluation called regions.
+    """
     return [
-        {"model": model, "subject": subject, "roi": roi, "title": region_title(roi)} | depth_row(profile)
+        {"model": model, "subject": subject, "roi": roi, "title": (titles or {}).get(roi) or region_title(roi)}
+        | depth_row(profile)
         for (subject, model, roi), profile in profiles.items()
         if parcel_level(roi) is None
     ]

@@ -138,7 +138,7 @@ def _document(run: Run, found: _Read, others: Sequence[Run]) -> dict[str, Any]:
     models = list(records.get("models") or probing.get("models") or [REFERENCE, TUNED])
     tuned = next((m for m in models if m != REFERENCE), TUNED)
     layers = [int(k) for k in records.get("layers") or probing.get("layers") or (0, 1)]
-    regions = depths.region_rows(found.regions)
+    regions = depths.region_rows(found.regions, (records.get("summary") or {}).get("region_titles"))
     probes = depths.probe_rows(found.probes, probing)
     subject = _subject(records)
     changed = depths.changed_layers(found.regions, found.probes, tuned)

@@ -56,10 +56,8 @@ def greet() -> None:
     """Say in the side bar who is signed in, and above every page what anyone may do where nobody is."""
     who = permissions.person()
     if who.email:
-        with st.sidebar.container(border=True):
-            st.text(shorten(who.name, 60))
-            if who.name != who.email:
-                st.caption(escape(shorten(who.email, 80)))
+        with st.sidebar.container(border=True, gap="xsmall"):
+            st.text(shorten(who.name, 60), help=escape(who.email))
             st.caption(escape(f"{permissions.ROLE_WORDS[who.role or 'view'].capitalize()}."))
             st.button("Sign out", icon=":material/logout:", key="sign_out", on_click=st.logout, width="stretch")
     elif permissions.public() and who.role:

@@ -92,6 +92,9 @@ def access(settings: Settings, who: Person) -> None:
             "The lists count as soon as sign\\-in is set up; the guide to operations explains it under *Several "
             "people, and a server*."
         )
+    if not who.may("settings"):
+        st.caption("The lists are shown to those who may change them\\.")
+        return
     mark = _mark(settings.access)
     with st.form("access", border=True):
         for column, (role, label) in zip(st.columns(3, gap="medium"), ROLE_LABELS.items(), strict=True):
@@ -102,7 +105,6 @@ def access(settings: Settings, who: Person) -> None:
                 height=140,
                 placeholder="ada@lab.org\n@group.lab.org",
                 help=PEOPLE_HELP,
-                disabled=not who.may("settings"),
             )
         st.radio(
             "Where the pages are public and nobody signs in, anyone may",
@@ -111,10 +113,9 @@ def access(settings: Settings, who: Person) -> None:
             format_func=ANYONE.__getitem__,
             key=f"access_anyone_{mark}",
             help="Such a server starts with --allow-anyone alone.",
-            disabled=not who.may("settings"),
         )
         st.form_submit_button(
-            "Save", type="primary", key="save_access", disabled=not who.may("settings"),
+            "Save", type="primary", key="save_access",
             on_click=_save, args=("access", partial(_entered_access, mark), "Saved. It holds from now on.", mark),
         )  # fmt: skip
 

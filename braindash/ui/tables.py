@@ -142,14 +142,16 @@ def by_layer_and_region(
 
 
 def map_regions(results: Results) -> tuple[list[str], list[str]]:
-    """Return the regions with a value: named groups (or all, where there are none), then single parcels."""
+    """Return the regions with a value: groups, named or one's own (or all, where there are none), then parcels."""
     from braindash.encoding.regions import TITLES
+    from braindash.runs.own_regions import recorded_groups
 
+    groups = {*TITLES, *recorded_groups(results.records)}
     rows = results.encoding
     measured = set(rows.loc[rows[measures(results)[0]].notna(), "roi"].astype(str))
     with_value = [roi for roi in results.regions if roi in measured]
-    named = [roi for roi in with_value if roi in TITLES]
-    parcels = [roi for roi in with_value if roi not in TITLES]
+    named = [roi for roi in with_value if roi in groups]
+    parcels = [roi for roi in with_value if roi not in groups]
     few = len(parcels) <= _FEW_REGIONS
     return (with_value, []) if few else (named, parcels)
 

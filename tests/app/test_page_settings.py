@@ -138,7 +138,8 @@ def test_settings_that_cannot_be_read_are_left_alone(open_page: OpenPage, home: 
 def test_who_may_only_look_changes_nothing(open_page: OpenPage, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     from braindash.ui import permissions
 
-    write_settings(home, Settings(regions={"mine": OwnRegion(members=("A1",))}))
+    listed = Access(manage=("root@lab.org",))
+    write_settings(home, Settings(access=listed, regions={"mine": OwnRegion(members=("A1",))}))
     page = open_page("settings")
     monkeypatch.setattr(permissions, "person", lambda: permissions.Person("launch", "ada@lab.org"))
     page.text_input(key="region_name").input("yours")
@@ -147,5 +148,6 @@ def test_who_may_only_look_changes_nothing(open_page: OpenPage, home: Home, monk
     assert "ada@lab.org may look and launch, but not change the settings" in errors(page)
     assert list(read_settings(home).regions) == ["mine"]
     ours = [b for b in page.button if b.key and b.key.startswith(("save_", "remove_"))]
-    assert len(ours) == 5
+    assert len(ours) == 4
     assert all(b.disabled for b in ours)
+    assert not [a for a in page.text_area if a.key.startswith("access_")], "nobody else reads the list"

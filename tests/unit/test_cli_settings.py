@@ -152,3 +152,21 @@ def test_a_door_names_the_hosts_that_it_answers_to(tmp_path: Path, monkeypatch: 
     (tmp_path / ".streamlit" / "secrets.toml").write_text("[auth]\n", encoding="utf-8")
     with pytest.raises(BraindashError, match="not complete"):
         open_door(tmp_path, "0.0.0.0", allow_anyone=True)
+
+
+def test_the_doctor_looks_at_settings_and_sign_in(say: Any, home: Home, tmp_path: Path) -> None:
+    def told() -> str:
+        checks = json.loads(say("doctor", "--json")[1])["checks"]
+        return " ".join(f"{c['level']}: {c['what']} {c['remedy']}" for c in checks)
+
+    assert "ok: Nobody signs in" in told()
+    secrets = tmp_path / "person" / ".streamlit" / "secrets.toml"
+    secrets.parent.mkdir(parents=True)
+    secrets.write_text(SECRETS, encoding="utf-8")
+    assert "note: People sign in (0 entries on the list), and none" in told()
+    say("settings", "set", "access.manage", "ada@lab.org")
+    assert "ok: People sign in through brain.lab.org; 1 entries" in told()
+    secrets.write_text(SECRETS.replace("cookie_secret", "cookie"), encoding="utf-8")
+    assert "error: Sign-in is not complete: cookie_secret has 0" in told()
+    settings_path(home).write_text("braindash: 9", encoding="utf-8")
+    assert "error: The settings" in told()
