@@ -229,15 +229,12 @@ def _scores(choice: Choice, courses: GroupCourses, story: Story, group: str, res
     """Show r of both models in this story, their difference, and what n is."""
     at, course = courses.groups.index(group), courses.stories[story.name]
     before, after = float(course.r["pretrained"][at]), float(course.r[choice.model][at])
-    shown = (
-        (names.model("pretrained"), before, False),
-        (names.model(choice.model), after, False),
-        ("Difference", after - before, True),
+    st.markdown(
+        f"##### r in this story\\: {escape(names.the_model('pretrained'))} {number(before, 3)}, "
+        f"{escape(names.the_model(choice.model))} {number(after, 3)}, "
+        f"difference {number(after - before, 3, signed=True)}",
+        help=explain("r"),
     )
-    with st.container(horizontal=True):
-        for label, value, sign in shown:
-            title = f"{escape(label)}, r in this story"
-            st.metric(title, number(value, 3, signed=sign), help=explain("r"), border=True, width=250)
     used, fitted, left_out = (int(n[at]) for n in (courses.n_used, courses.n_fitted, courses.n_excluded))
     said = [
         f"Layer {choice.layer}, subject {escape(choice.subject)}, n = {count(len(course.times), 'row')} of responses"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zlib
 from pathlib import Path
@@ -94,9 +95,12 @@ def test_it_draws_what_the_evaluation_fitted(drawn: list[dict[str, Any]], made: 
     assert told["sound"].duration == 120.0
     assert told["sound"].audio.startswith(b"fLaC")
     assert told["sound"].words == b""
-    expected = data["r_story"].sel(model="brain_tuned", layer=last, story="six").values[2]
-    metrics = {m.label: m.value for m in page.metric}
-    assert metrics["Brain\\-tuned, r in this story"] == f"{expected:.3f}".replace("-", "−")
+    before, after = (
+        float(data["r_story"].sel(model=m, layer=last, story="six").values[2]) for m in ("pretrained", "brain_tuned")
+    )
+    score = next(line for line in words(page).splitlines() if "r in this story" in line)
+    numbers = [float(x.replace("−", "-")) for x in re.findall(r"[+−]?\d\.\d{3}", score)]
+    np.testing.assert_allclose(numbers, [before, after, after - before], atol=1.1e-3)
     assert "one presentation" in words(page)
     assert "n = 60 rows" in words(page)
     for m in told["moments"]:
@@ -136,7 +140,7 @@ def test_choices_are_in_the_address_and_a_new_story_begins_anew(
     chosen = int(page.selectbox(key="_target").value)
     assert page.query_params["target"] in ([str(chosen)], str(chosen))
     checked(page.selectbox(key="_target").set_value("3").run())
-    assert "Pretrained" in words(page)
+    assert "r in this story" in words(page)
     for wrong in ("-1", "x", "99999999", "<b>"):
         checked(open_page("explorer", region="target", target=wrong, moment=wrong))
     out = words(open_page("explorer", region="target", target="12"))
@@ -162,3 +166,38 @@ def test_features_that_are_gone_are_said_with_the_command(
     assert "braindash evaluate 2" in said
     assert drawn[-1]["rows"] is None  # the story is there to be heard
     assert drawn[-1]["sound"].audio
+
+
+def test_electrodes_have_their_own_lag_and_longer_windows(
+    open_page: OpenPage, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_page_electrodes import make_electrodes
+
+    import braindash.ui.timeline as component
+    from braindash.runs.region_courses import GroupCourse, GroupCourses
+    from braindash.ui import explorer_data
+
+    make_electrodes(home, tmp_path / "eeg")
+    n = 6000  # 60 s at 100 Hz
+    gain = -np.ones((n, 1))
+    gain[2000:2300] = 1.0  # 20 to 23 s
+    y = np.sin(np.arange(n) / 50)[:, None]
+    both = {"pretrained": 0 * y, "brain_tuned": 0.5 * y}
+    course = GroupCourse("s5", 0.01 * np.arange(n), y, both, gain, {m: np.array([0.1]) for m in both})
+    made = GroupCourses(("target",), np.array([1]), np.array([1]), np.array([0]), {"s5": course})
+    monkeypatch.setattr(explorer_data, "refit", lambda *choice: None)
+    monkeypatch.setattr(explorer_data, "target_courses", lambda choice, target: made)
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(
+        component, "timeline", lambda key, sound, rows, moments, **more: told.update(rows=rows, moments=moments)
+    )
+    page = open_page("explorer", region="target", target="3")
+    assert "T7" in page.selectbox(key="_target").format_func("3")
+    assert told["rows"].tr == pytest.approx(0.01)
+    assert 0 < told["rows"].lag < 1
+    first = told["moments"][0]
+    assert first.end - first.start == pytest.approx(2.01)
+    heard = np.array([20.0, 23.0]) - told["rows"].lag
+    assert heard[0] <= first.start + 0.1
+    assert first.end <= heard[1] + 0.1
+    assert "201 rows = 2.01 s" in words(page)

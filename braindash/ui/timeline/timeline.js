@@ -99,13 +99,7 @@ class Timeline {
         duration: sound.duration,
         sound: { ...sound, wave, spectrum },
         words,
-        rows: rows && {
-          ...rows,
-          times: column(0),
-          measured: column(1),
-          gain: column(2),
-          lines: rows.lines.map((line, i) => ({ ...line, values: column(3 + i) })),
-        },
+        rows: rows && readRows(rows, column),
       });
       this.say("");
     } catch (error) {
@@ -168,15 +162,16 @@ class Timeline {
   }
 
   go(seconds) {
+    const marked = this.chosen >= 0;
     [this.acted, this.chosen] = [true, -1];
     this.player.seek(seconds);
     this.follow(false);
-    this.draw();
+    if (marked) this.draw();
   }
 
   // playing or not, or another place: the button, the frames, and what the server is told
   moved() {
-    if (!this.data) return;
+    if (!this.data || !this.root.isConnected) return;
     const { playing } = this.player;
     this.playButton.textContent = playing ? "Pause" : "Play";
     this.root.dataset.playing = String(playing);
@@ -317,26 +312,19 @@ class Timeline {
     within("axis", "", (pen) => drawAxis(pen));
     within("wave", "", (pen) => drawOutline(pen, sound));
     within("spectrum", "", (pen) => drawSpectrum(pen, sound, (this.picture ??= paintedSpectrum(sound, colours))));
-    within("words", "", (pen) => inside(pen, () => (this.places = drawWords(pen, this.words, 3, -1))));
+    within("words", "", (pen) => inside(pen, () => (this.places = drawWords(pen, this.words, 3))));
     if (rows) {
       const lag = data.shift ? rows.lag : 0;
       const after = lineColour(rows.lines[1], colours);
       within("moments", "", (pen) => inside(pen, () => drawMoments(pen, data.moments, this.chosen, after)));
-      const shaded = (pen) => drawShading(pen, rows, rows.tr, lag, data.limit, rows.lines);
-      const drawn = rows.lines.map((line) => ({ ...line, colour: lineColour(line, colours) }));
-      const measured = { values: rows.measured, colour: css(colours.text), dash: [], width: 1.6 };
-      within("curves", data.labels.response, (pen) => {
-        inside(pen, () => shaded(pen));
-        const range = spread([measured, ...drawn]);
-        drawCurves(pen, rows, [], lag, range);
-        inside(pen, () => drawCurves(pen, rows, [measured, ...drawn], lag, range));
-      });
-      within("residuals", data.labels.residual, (pen) => {
-        inside(pen, () => shaded(pen));
-        const left = drawn.map((line) => ({ ...line, values: rows.measured.map((v, i) => v - line.values[i]) }));
-        drawCurves(pen, rows, [], lag, spread(left));
-        inside(pen, () => drawCurves(pen, rows, left, lag, spread(left)));
-      });
+      const coloured = (curve) => ({ ...curve, colour: curve.light ? lineColour(curve, colours) : css(colours.text) });
+      const curves = (curves, range) => (pen) => {
+        inside(pen, () => drawShading(pen, rows, rows.tr, lag, data.limit, rows.lines));
+        drawCurves(pen, rows, [], lag, range); // the scale
+        inside(pen, () => drawCurves(pen, rows, curves.map(coloured), lag, range));
+      };
+      within("curves", data.labels.response, curves(rows.curves, rows.range));
+      within("residuals", data.labels.residual, curves(rows.residuals, rows.residualRange));
     }
     this.root.dataset.drawn = String(Number(this.root.dataset.drawn ?? 0) + 1);
     this.frame();
@@ -373,6 +361,7 @@ class Timeline {
 
   drawOverview(time) {
     const width = this.stage.clientWidth;
+    if (!width) return; // the page is being left
     const height = 40;
     const left = this.room.tracks.axis.x;
     const context = this.pen(this.overview, width, height);
@@ -398,6 +387,18 @@ class Timeline {
     context.fillStyle = css(colours.primary);
     context.fillRect(x(time) - 1, 0, 2, height);
   }
+}
+
+// the numbers of a view, and what is drawn of them
+function readRows(rows, column) {
+  const measured = { values: column(1), dash: [], width: 1.6 };
+  const lines = rows.lines.map((line, i) => ({ ...line, values: column(3 + i) }));
+  const residuals = lines.map((line) => ({ ...line, values: measured.values.map((v, i) => v - line.values[i]) }));
+  const curves = [measured, ...lines];
+  return {
+    ...rows, times: column(0), measured: measured.values, gain: column(2), lines, curves, residuals,
+    range: spread(curves), residualRange: spread(residuals),
+  };
 }
 
 function spread(curves) {

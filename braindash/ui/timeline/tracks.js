@@ -139,17 +139,24 @@ function drawSpectrum(pen, sound, picture) {
 }
 
 // words in three rows, so that neighbours do not meet; those without room are ticks
-function drawWords(pen, words, rows, spoken) {
+function drawWords(pen, words, rows) {
   const { context: c, box, x, view, colours } = pen;
   const ends = new Array(rows).fill(-Infinity);
   const height = box.height / rows;
   c.textAlign = "left";
   c.textBaseline = "middle";
   const places = [];
+  const seen = words.reduce((n, [, on, off]) => n + (off >= view.from && on <= view.to), 0);
+  if (seen > (rows * box.width) / 16) {
+    // a few of many would read as if they followed one another
+    c.font = `${SMALL}px ${colours.font}`;
+    c.fillStyle = css(colours.muted);
+    c.fillText(`${seen} words here: zoom in to read them`, box.x + 6, box.y + box.height / 2);
+    return places;
+  }
   for (let i = 0; i < words.length; i++) {
     const [text, on, off] = words[i];
     if (off < view.from || on > view.to) continue;
-    const now = i === spoken;
     c.font = `${SMALL + 1}px ${colours.font}`;
     const [left, wide] = [x(on), c.measureText(text).width];
     const row = ends.findIndex((end) => end + 5 < left);
@@ -159,7 +166,7 @@ function drawWords(pen, words, rows, spoken) {
     ends[row] = left + wide;
     const y = box.y + 3 + height * (row + 0.5);
     places.push({ i, x: left, y: box.y + 3 + height * row, wide, height });
-    c.fillStyle = css(now ? colours.page : colours.text);
+    c.fillStyle = css(colours.text);
     c.fillText(text, left, y);
   }
   return places;
@@ -182,25 +189,37 @@ function drawMoments(pen, moments, chosen, colour, numbered = true) {
   });
 }
 
+// first and last row in view, and how many make up one pixel or more
+function inView(pen, rows, lag) {
+  const { box, view } = pen;
+  if (rows.n <= 4 * box.width) return { first: 0, last: rows.n - 1, every: 1 };
+  const step = rows.n > 1 ? rows.times[1] - rows.times[0] : 1;
+  const at = (t) => Math.round((t + lag - rows.times[0]) / step);
+  const first = Math.max(0, at(view.from) - 2);
+  const last = Math.min(rows.n - 1, at(view.to) + 2);
+  return { first, last, every: Math.max(1, Math.floor((last - first) / (2 * box.width))) };
+}
+
 // where which model is nearer to what was measured
 function drawShading(pen, rows, width, lag, limit, [before, after]) {
   const { context: c, box, x, colours } = pen;
   const tints = [before, after].map((line) => parts(lineColour(line, colours)));
-  for (let i = 0; i < rows.n; i++) {
+  const { first, last, every } = inView(pen, rows, lag);
+  for (let i = first; i <= last; i += every) {
     const gain = rows.gain[i];
     const share = Math.min(1, Math.abs(gain) / limit);
     if (!(share > 0.02)) continue;
     // whole pixels: neighbours neither overlap nor leave a gap
     const left = Math.round(x(rows.times[i] - lag - width / 2));
-    const right = Math.round(x(rows.times[i] - lag + width / 2));
-    if (right < box.x || left > box.x + box.width) continue;
+    const right = Math.round(x(rows.times[i] - lag + (every - 0.5) * width));
+    if (right <= left) continue;
     c.fillStyle = css(tints[gain > 0 ? 1 : 0], 0.42 * share);
-    c.fillRect(left, box.y, Math.max(1, right - left), box.height);
+    c.fillRect(left, box.y, right - left, box.height);
   }
 }
 
 function drawCurves(pen, rows, curves, lag, range) {
-  const { context: c, box, x, view, colours } = pen;
+  const { context: c, box, x, colours } = pen;
   const y = (v) => box.y + box.height * (1 - (v - range[0]) / (range[1] - range[0]));
   const { at, digits } = ticks(range[0], range[1], box.height / 32);
   c.font = `${SMALL}px ${colours.font}`;
@@ -212,15 +231,24 @@ function drawCurves(pen, rows, curves, lag, range) {
     c.fillStyle = css(colours.muted);
     c.fillText(plainNumber(v, digits), box.x - 8, Math.min(Math.max(y(v), box.y + 6), box.y + box.height - 6));
   }
-  const margin = 3 * (rows.n > 1 ? rows.times[1] - rows.times[0] : 1);
+  const { first, last, every } = inView(pen, rows, lag);
   for (const curve of curves) {
     c.beginPath();
     let begun = false;
-    for (let i = 0; i < rows.n; i++) {
-      const t = rows.times[i] - lag;
-      if (t < view.from - margin || t > view.to + margin || !Number.isFinite(curve.values[i])) continue;
-      c[begun ? "lineTo" : "moveTo"](x(t), y(curve.values[i]));
+    const to = (i) => {
+      if (!Number.isFinite(curve.values[i])) return;
+      c[begun ? "lineTo" : "moveTo"](x(rows.times[i] - lag), y(curve.values[i]));
       begun = true;
+    };
+    for (let i = first; i <= last; i += every) {
+      // of rows that share a pixel the least and the greatest, in their order: peaks stay
+      let [low, high] = [i, i];
+      for (let k = i + 1; k < Math.min(i + every, last + 1); k++) {
+        if (curve.values[k] < curve.values[low]) low = k;
+        if (curve.values[k] > curve.values[high]) high = k;
+      }
+      to(Math.min(low, high));
+      if (low !== high) to(Math.max(low, high));
     }
     c.lineWidth = curve.width;
     c.strokeStyle = curve.colour;
