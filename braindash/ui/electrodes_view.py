@@ -77,7 +77,7 @@ def _view(row: RunRow, results: Results, model: str, measure: str, subjects: lis
         measure,
         outlines=False,
         labels=False,
-        fade=False,
+        fade="none",
     )
 
 

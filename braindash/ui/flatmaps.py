@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.ui import electrodes_view, links, map_parts, names, readers
 from braindash.ui.glossary_help import explain
-from braindash.ui.map_values import USUAL, WHICH, Mask, View, Which, short_title, shown
+from braindash.ui.map_values import CLEAR_Q, OPAQUE_Q, USUAL, WHICH, Fade, Mask, View, Which, short_title, shown
 from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from braindash.ui.readers import Results
 
 MASKS: dict[Mask, str] = {"none": "All targets", "q": "q of r", "q_difference": "q of the difference"}
+FADES: dict[Fade, str] = {
+    "accuracy": "Accuracy",
+    "q": "q of r",
+    "q_difference": "q of the difference",
+    "none": "Nothing",
+}
 MASK_HELP = (
     "q is the p value of a block permutation, corrected over all targets of the subject and layer for the share of "
     "false discoveries. q of r: is a target predicted above chance by the model shown (in the map of the difference: "
@@ -71,15 +77,9 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             disabled=not outlines or not large,
             help="On small maps side by side the names could not be read and are left out.",
         )
-        fade = st.toggle(
-            "Fade by accuracy",
-            value=True,
-            key="fade",
-            bind="query-params",
-            help="The worse a target is predicted, the more transparent it is.",
-        )
     run = readers.store().get(row.id)
     mask, level, faint = _mask(run.path)
+    fade = _fade(run.path)
     view = View(
         str(run.path),
         readers.mark(run.path / RESULTS / WHOLE),
@@ -111,6 +111,22 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             return view, [w for w in maps if not w.startswith("unique")]
         view = replace(view, part=part, parts_as_of=readers.mark(run.path / map_parts.FILE))
     return view, maps
+
+
+def _fade(folder: Path) -> Fade:
+    """Draw the choice of what makes targets opaque."""
+    offered = [f for f in FADES if f in ("accuracy", "none") or readers.has_quantity(folder, f)]
+    titles = {str(fade): title for fade, title in FADES.items()}
+    name = links.select(
+        "fade",
+        "Opacity by",
+        offered,
+        names=titles.__getitem__,
+        kind="segments",
+        help=f"The worse a target is predicted, or the larger its q, the more transparent it is: opaque at q ≤ "
+        f"{OPAQUE_Q:g}, gone at q ≥ {CLEAR_Q:g}.",
+    )
+    return next(f for f in FADES if f == name)
 
 
 def _mask(folder: Path) -> tuple[Mask, float, bool]:
@@ -191,7 +207,12 @@ def _explained(view: View, maps: Sequence[Which]) -> None:
         if view.mask != "none":
             others = "shown faintly" if view.faint else "not shown"
             st.markdown(f"Targets whose {MASKS[view.mask]} is above {view.level:g} are {others}. {MASK_HELP}")
-        if view.fade:
+        if view.fade in ("q", "q_difference"):
+            st.markdown(
+                f"The larger a target's {FADES[view.fade]} at this layer, the more it fades into grey: opaque at "
+                f"q ≤ {OPAQUE_Q:g}, gone at q ≥ {CLEAR_Q:g}."
+            )
+        if view.fade == "accuracy":
             st.markdown(
                 "The less a target is predicted (in a map of both models, by the better one), the more it fades into "
                 "grey."

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
 Mask = Literal["none", "q", "q_difference"]
+Fade = Literal["accuracy", "q", "q_difference", "none"]  # what makes a target opaque
+CLEAR_Q, OPAQUE_Q = 0.2, 0.01  # a target with that q is transparent, and opaque; between them by its logarithm
 Which = Literal[
     "pretrained", "tuned", "difference", "gain", "best_pretrained", "best_tuned", "unique_pretrained", "unique_tuned"
 ]
@@ -37,7 +39,7 @@ class View:
     measure: str
     outlines: bool
     labels: bool
-    fade: bool
+    fade: Fade
     mask: Mask = "none"  # which targets are kept: those whose q is at most ``level``
     level: float = 0.05
     faint: bool = False  # the others are shown faintly; hidden otherwise
@@ -63,6 +65,21 @@ def passing(view: View, which: Which) -> np.ndarray | None:
     models = models_of(view, which)
     passed = [q(model) <= view.level for model in models]
     return passed[0] | passed[-1]
+
+
+def _opacity_of_q(view: View, which: Which, quantity: str) -> np.ndarray:
+    """Return how opaque each target is by its q, the smaller of two models' where a map is of both: (n_targets,)."""
+    from pathlib import Path
+
+    import numpy as np
+
+    from braindash.runs.run import Run
+
+    run = Run(Path(view.run_path))
+    models = (view.model,) if quantity == "q_difference" else models_of(view, which)
+    q = np.fmin.reduce([readers.target_values(run, m, view.layer, view.subject, quantity) for m in models])
+    share = np.log(CLEAR_Q / np.maximum(q, 1e-9)) / np.log(CLEAR_Q / OPAQUE_Q)
+    return np.clip(np.where(np.isfinite(share), share, 0), 0, 1)
 
 
 def models_of(view: View, which: Which) -> tuple[str, ...]:
@@ -171,7 +188,7 @@ def limits(view: View) -> tuple[float, float, float]:
         "layer": -1,
         "outlines": True,
         "labels": True,
-        "fade": True,
+        "fade": "none",
         "mask": "none",
         "level": 0.05,
         "faint": False,
@@ -225,9 +242,7 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
     if which.startswith("best"):
         better = _best(view, models_of(view, which)[0])[1]
     # the maps' own names: what is kept on the disk under them is not shown in other colours later
-    cmap, vmin, vmax = (
-        (map_in_use(DIVERGING), -difference, difference) if both else (map_in_use(SEQUENTIAL), low, high)
-    )
+    cmap, vmin, vmax = (map_in_use(DIVERGING), -difference, difference) if both else (map_in_use(SEQUENTIAL), low, high)
     if which == "gain":
         codes = gain_accuracy_codes(values, better, difference, low, high)
         values = np.where(codes > 0, codes, np.nan).astype(np.float32)
@@ -238,7 +253,9 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
     elif which.startswith("unique"):
         values, vmin, vmax = map_parts.drawn(view, models_of(view, which)[0])
         better, low, high = values, vmin, vmax
-    if view.fade and which != "gain":
+    if view.fade in ("q", "q_difference"):
+        alpha = _opacity_of_q(view, which, view.fade)
+    elif view.fade == "accuracy" and which != "gain":  # there lightness says it
         alpha = np.clip((better - low) / (0.5 * (high - low)), 0, 1)
     keep = passing(view, which)
     if keep is not None and view.faint:

@@ -12,6 +12,15 @@ from conftest import OpenPage, checked, words
 from braindash.config import Home
 
 
+@pytest.fixture(autouse=True)
+def shared_cortex(home: Home, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let all tests of this file find the surfaces that the first one has written: each would take seconds."""
+    kept = tmp_path_factory.getbasetemp() / "cortex-of-pages"
+    kept.mkdir(exist_ok=True)
+    home.path.mkdir(exist_ok=True)
+    home.cortex.symlink_to(kept, target_is_directory=True)
+
+
 def test_an_empty_home_says_what_to_do(open_page: OpenPage) -> None:
     assert "No results yet" in words(open_page("cortex"))
 
@@ -75,7 +84,7 @@ def test_maps_keep_what_passes_and_count_it(
         return drawn[which]
 
     monkeypatch.setattr(map_values, "layer_arrays", remember)
-    page = open_page("cortex", layer="4", mask="q_difference", q="0.05", faint=faint, fade="false")
+    page = open_page("cortex", layer="4", mask="q_difference", q="0.05", faint=faint, fade="none")
     models = ("pretrained", "brain_tuned", "block_permuted")
     data = fake_home.arrays(("sub-01", "sub-02"), models, len(roi), roi)
     expected = data["q_difference"].values[1, 4, : len(roi)] <= 0.05
@@ -315,3 +324,40 @@ def test_unique_variance_is_drawn_target_by_target_or_the_command_is_said(
 
     (home.runs / run_id / "partition.nc").write_bytes(b"CDF\x02 cut off")
     assert f"braindash partition {run_id}" in words(open_page("cortex", **view)).replace("\\", "")
+
+
+def test_opacity_follows_accuracy_or_q(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from braindash.ui import map_values
+
+    roi = fake_home.add_cortex_study(home, tmp_path / "surface")
+    fake_home.add_done(home, study="surface", n_targets=len(roi), roi=roi)
+    drawn: dict[str, dict] = {}
+    arrays, models = map_values.layer_arrays, ("pretrained", "brain_tuned", "block_permuted")
+
+    def remember(view: map_values.View, which: map_values.Which) -> dict:
+        drawn[which] = arrays(view, which)
+        return drawn[which]
+
+    monkeypatch.setattr(map_values, "layer_arrays", remember)
+    data = fake_home.arrays(("sub-01", "sub-02"), models, len(roi), roi)
+    mine = data.isel(target=np.flatnonzero(data["subject"].values == "sub-01")).sel(layer=4)
+
+    def opacity(q: np.ndarray) -> np.ndarray:
+        return np.clip((np.log(0.2) - np.log(q)) / (np.log(0.2) - np.log(0.01)), 0, 1)
+
+    open_page("cortex", layer="4", fade="q")
+    q = {m: mine["q"].sel(model=m).values for m in models}
+    assert len(np.unique(opacity(q["brain_tuned"]))) > 1
+    np.testing.assert_allclose(drawn["tuned"]["alpha"], opacity(q["brain_tuned"]), atol=1e-5)
+    smaller = np.minimum(q["brain_tuned"], q["pretrained"])
+    np.testing.assert_allclose(drawn["difference"]["alpha"], opacity(smaller), atol=1e-5)
+    open_page("cortex", layer="4", fade="q_difference")
+    of_difference = opacity(mine["q_difference"].sel(model="brain_tuned").values)
+    np.testing.assert_allclose(drawn["pretrained"]["alpha"], of_difference, atol=1e-5)
+    open_page("cortex", layer="4")
+    assert np.ptp(drawn["tuned"]["alpha"]) > 0
+    assert drawn["gain"]["alpha"] is None
+    open_page("cortex", layer="4", fade="none")
+    assert drawn["tuned"]["alpha"] is None
