@@ -10,7 +10,7 @@ from conftest import OpenPage, checked
 from streamlit.testing.v1 import AppTest
 
 from braindash.config import ExecutorConfig, Home
-from braindash.cortex.colour import map_in_use, use_maps
+from braindash.cortex.colour import map_in_use, plotly_scale, use_maps
 from braindash.settings import (
     Access,
     Colours,
@@ -21,6 +21,7 @@ from braindash.settings import (
     settings_path,
     write_settings,
 )
+from braindash.ui import canvas
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,16 @@ def test_where_runs_go_is_the_beginning_of_the_form(open_page: OpenPage, home: H
 
 
 def test_colours_hold_for_every_map_from_then_on(open_page: OpenPage, home: Home) -> None:
+    fake_home.add_done(home)
+
+    def heat_map() -> str:
+        return " ".join(chart.proto.spec for chart in open_page("encoding").get("plotly_chart"))
+
+    def bar() -> list[int]:
+        return canvas._described(canvas.Panel("A", "A", b"", "diverging", -1.0, 1.0, "r", "A"))["palette"]
+
+    before = bar()
+    assert plotly_scale("blue_brown")[0][1] in heat_map()
     page = open_page("settings")
     assert len(page.get("image")) == 8, "a strip of every map"
     next(r for r in page.radio if r.label == "Differences").set_value("teal_rust")
@@ -88,6 +99,10 @@ def test_colours_hold_for_every_map_from_then_on(open_page: OpenPage, home: Home
     checked(page.run())
     assert map_in_use("diverging") == "teal_rust"
     assert map_in_use("sequential") == "viridis"
+    drawn = heat_map()
+    assert plotly_scale("teal_rust")[0][1] in drawn, "what was drawn before is not shown"
+    assert plotly_scale("blue_brown")[0][1] not in drawn
+    assert bar() != before
 
 
 def test_groups_of_regions_are_checked_kept_and_offered_to_tune_on(
