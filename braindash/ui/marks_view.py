@@ -74,7 +74,7 @@ def _note(run_id: str, marks: Marks) -> None:
     key, began = f"marks_note_{run_id}", f"marks_note_began_{run_id}"
     if key not in st.session_state or clean_or_raw(st.session_state[key]) == st.session_state.get(began):
         st.session_state[key] = st.session_state[began] = marks.note  # nothing of one's own stands there
-    mine = st.text_area("Note", key=key, max_chars=NOTE_LENGTH, placeholder="What you saw, what to try next")
+    st.text_area("Note", key=key, max_chars=NOTE_LENGTH, placeholder="What you saw, what to try next")
     was = st.session_state[began]
     if marks.note != was:
         st.warning("Someone else has changed this note meanwhile. Theirs is\\:", icon=":material/group:")
@@ -87,7 +87,6 @@ def _note(run_id: str, marks: Marks) -> None:
         "Save the note",
         key="marks_save",
         icon=":material/save:",
-        disabled=clean_or_raw(mine) == was,
         on_click=_save_note,
         args=(run_id, was),
     )

@@ -58,7 +58,6 @@ def test_runs_are_ticked_and_the_address_reopens_the_comparison(server: Server, 
     page.get_by_text("Star, tags and note").click()
     page.get_by_text("★ Star", exact=True).click()
     page.get_by_role("textbox", name="Note").fill("rose most")
-    page.get_by_role("textbox", name="Note").press("Control+Enter")
     page.get_by_role("button", name="Save the note").click()
     page.get_by_text("The note was saved.").wait_for()
     marks = read_marks(server.home, newer)
