@@ -195,7 +195,7 @@ def scores_section(scored: Scored) -> None:
             "compare_scores",
             title="Scores over seeds and subjects",
             n=_n(found),
-            statistics=_statistics(over),
+            statistics=_statistics(over, scored.runs),
             runs=[c.id for c in scored.runs],
         )
     except BraindashError as error:
@@ -224,8 +224,9 @@ def _n(found: Sequence[SettingScore]) -> str:
     return f"n = {max(len(s.runs) for s in found)} runs a setting at most"
 
 
-def _statistics(over: Over) -> str:
-    return f"Lines: mean over {over}; bars: one standard deviation (n − 1). A dot alone: its 95 % interval."
+def _statistics(over: Over, runs: Sequence[Chosen]) -> str:
+    who = "; ".join(f"{c.letter}: {c.name}" for c in runs)
+    return f"{who}. Lines: mean over {over}; bars: one standard deviation (n − 1). A dot alone: its 95 % interval."
 
 
 def _caption(found: Sequence[SettingScore], over: Over, shown: str) -> str:
