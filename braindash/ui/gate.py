@@ -35,7 +35,7 @@ def closed() -> Callable[[], None] | None:
         refuse_public(st.get_option("server.address"), st.get_option("server.allowedHosts") or [], how, allows_anyone())
     except BraindashError as error:
         return _refusal(error)
-    if how is not None and not st.user.is_logged_in:
+    if how is not None and st.user.to_dict().get("is_logged_in") is not True:
         return _sign_in_page(how)
     who = permissions.person()
     if who.role:

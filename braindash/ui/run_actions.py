@@ -10,7 +10,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, permissions, readers
 from braindash.ui.layout import COMPARE, OVERVIEW, TUNE
-from braindash.ui.text import count, shorten
+from braindash.ui.text import count, escape, shorten
 
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
@@ -136,8 +136,11 @@ def settings(run_id: str) -> None:
 
     from braindash.jobs.command import command_for
 
-    config = readers.store().get(run_id).config
+    run = readers.store().get(run_id)
+    config, launched_by = run.config, run.provenance.get("launched_by")
     with st.expander("Settings", icon=":material/settings:"):
+        if launched_by:
+            st.caption(escape(f"Launched by {shorten(launched_by, 120)}"))
         st.markdown("The same run from the command line\\:")
         st.code(command_for(config), language=None, wrap_lines=True)
         st.code(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), language="yaml")

@@ -74,7 +74,7 @@ def test_actions_behind_a_page_that_was_open_before_are_refused(home: Home, as_:
 
 
 def test_who_launched_a_run_is_kept_and_not_exported(
-    home: Home, as_: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: Home, as_: Any, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from braindash.runs.scrub import Scrubber
 
@@ -86,6 +86,7 @@ def test_who_launched_a_run_is_kept_and_not_exported(
     run = RunStore(home).get(preflight_view.start(fake_home.config(model=model))["run"])
     assert run.provenance["launched_by"] == "ada@lab.org"
     assert "Launched by ada@lab.org" in run.log_tail()
+    assert any("Launched by ada" in c.value for c in open_page("runs", run=run.id).caption)
     plan = launch_view.Plan(seeds=2)
     preflight_view.start_group(plan, plan.configs(fake_home.config(model=model)))
     assert [RunStore(home).get(r.id).provenance["launched_by"] for r in RunStore(home).list()] == ["ada@lab.org"] * 3
