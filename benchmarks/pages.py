@@ -4,8 +4,8 @@
 
 The home holds one subject of 100,000 voxels, 13 layers, 3 models and 1,000 runs (benchmarks/parts/synthetic_home.py
 writes it, in about three minutes, unless --home names one that is there). Every time stands beside that of a blank
-Streamlit page served in the same way, visited in turn with the others. ``--sessions`` watches the server's
-memory instead, while several readers go from page to page.
+Streamlit page served in the same way, visited in turn with the others. ``--sessions`` leaves the
+browser out: the server's processor time for every page, and its memory while several readers go from page to page.
 """
 
 from __future__ import annotations
@@ -215,13 +215,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     pages = page_names(arguments.only)
+    if arguments.sessions is not None:
+        readers, changes = (*arguments.sessions, *(10, 50)[len(arguments.sessions) :])
+        with home_of(arguments.home) as home:
+            build(home)
+            page_sessions.report(home.path, readers, changes, arguments.json)
+        return
     with home_of(arguments.home) as home, chromium() as browser:
         facts = build(home)
         load = os.getloadavg()[0]
-        if arguments.sessions is not None:
-            readers, changes = (*arguments.sessions, *(10, 50)[len(arguments.sessions) :])
-            page_sessions.report(browser, home.path, readers, changes, arguments.json)
-            return
         found: Row = {"n_targets": facts["n_targets"], "cores": os.cpu_count()}
         found["cold"] = cold(browser, home.path, pages) if "cold" not in arguments.skip else {}
         server = braindash_server(home.path)

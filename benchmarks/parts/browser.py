@@ -189,8 +189,8 @@ def seen(page: Any) -> dict[str, float]:
     page.wait_for_function(f"window.__seen && __seen.heading >= 0 && __seen.quiet({QUIET})")
     found: dict[str, float] = page.evaluate(
         "() => { const s = __seen, of = (t) => t ? t - s.input : 0;"
-        " return { heading: of(s.heading), asked: of(s.asked), script: of(s.script), drawn: of(Math.max(s.drawn, s.script)),"
-        " painted: of(s.painted), paints: s.paints }; }"
+        " return { heading: of(s.heading), asked: of(s.asked), script: of(s.script),"
+        " drawn: of(Math.max(s.drawn, s.script)), painted: of(s.painted), paints: s.paints }; }"
     )
     return found
 

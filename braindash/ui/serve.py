@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -58,6 +59,8 @@ def serve(home: Home, port: int = 8501, open_browser: bool = False, door: Door |
     os.chdir(APP.parent)  # where .streamlit/config.toml is looked for
     for module in _EARLY:
         importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what was imported stays: looking through it again and again would stop every reader
     options: dict[str, Any] = {
         "server_port": port,
         "server_headless": not open_browser,
