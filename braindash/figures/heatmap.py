@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, region_title, theme_of
+from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, region_title, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -78,7 +78,7 @@ def layer_region_heatmap(
         low, high = float(vmin), float(vmax)
     cmap = DIVERGING if diverging else SEQUENTIAL
     colours = theme_of(theme)
-    titles = [region_title(r) for r in regions]
+    titles = [plain(region_title(r), 80) for r in regions]
     columns = [str(layer) for layer in layers]
     known = np.isfinite(matrix)
     fig = go.Figure(

@@ -77,7 +77,9 @@ def model_style(name: str) -> ModelStyle:
     if key in MODEL_STYLE:
         return MODEL_STYLE[key]
     light, dark = _SPARE[sum(key.encode()) % len(_SPARE)]
-    return ModelStyle(words_of(key).title, light, dark, "dash", "x", len(MODEL_STYLE))
+    # brackets that neither plotly nor matplotlib reads: the same title serves both
+    title = plain(words_of(key).title, 60).replace("&lt;", "‹").replace("&gt;", "›").replace("&amp;", "&")
+    return ModelStyle(title.replace("$", "＄"), light, dark, "dash", "x", len(MODEL_STYLE))
 
 
 def band_opacity(style: ModelStyle) -> float:

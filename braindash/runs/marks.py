@@ -17,7 +17,7 @@ from typing import Any
 
 from braindash.config import Home
 from braindash.errors import BraindashError
-from braindash.files import atomic_write, disk_errors
+from braindash.files import atomic_write, disk_errors, read_json
 from braindash.runs.record import MARKS, RunStore
 
 VERSION = 1
@@ -54,7 +54,7 @@ def read_marks(home: Home, run_id: str) -> Marks:
     """Return the marks of a run; none where there is no file. Never raises: see ``Marks.problem``."""
     path = marks_path(home, run_id)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except FileNotFoundError:
         return Marks()
     except (OSError, ValueError) as error:

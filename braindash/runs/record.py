@@ -120,9 +120,13 @@ class RunStore:
         """Return the ids of all runs, newest first."""
         try:
             with os.scandir(self.home.runs) as entries:
-                found = [e.name for e in entries if RUN_ID.fullmatch(e.name) and e.is_dir()]
+                found = [e.name for e in entries if RUN_ID.fullmatch(e.name) and _is_folder(e)]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise BraindashError(
+                f"The runs in {self.home.runs} cannot be listed ({error.strerror}).", "It must be a folder to be read."
+            ) from None
         return sorted(found, reverse=True)
 
     def list(self) -> list[RunRow]:
@@ -200,6 +204,13 @@ class RunStore:
         old = time.time() - _LEFTOVER_SECONDS
         found = [*self.home.runs.glob(".creating-*"), *self.home.runs.glob(".deleting-*")]
         return sorted(p for p in found if p.stat().st_mtime < old)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def new_run_id(config: TuneConfig) -> str:

@@ -38,6 +38,7 @@ class Shape:
     texts: Sequence[str] = ()
     layers: Sequence[str] = ()
     text: Sequence[str] = ()
+    needed: Sequence[str] = ()  # keys that are never absent
 
 
 _WHERE = ("model", "subject", "roi")
@@ -81,13 +82,14 @@ RSA = Shape(  # the RSA page takes from the rest only what it knows
 )
 PARTITION = Shape(
     tables={
-        "rows": Table((*_WHERE, "part"), (), ("r2", "delta_r", *_INTERVAL, "n_targets", "n_available")),
+        "rows": Table((*_WHERE, "part"), (), ("r2", "delta_r", *_INTERVAL, "n_available"), ("n_targets",)),
         "spaces": Table(("name",)),
         "left_out": Table(("space", "why")),
     },
     mappings=("region_titles", "settings"),
     texts=("models", "subjects", "removed", "caveats", "stories"),
     text=("study",),
+    needed=("models", "spaces", "removed", "left_out", "caveats", "layer"),
 )
 
 
@@ -109,7 +111,7 @@ def checked(document: Any, shape: Shape, needed: Sequence[str] = ()) -> dict[str
     """
     if not isinstance(document, dict):
         raise ValueError(f"it is {_said(document)}, not a mapping")
-    for key in needed:
+    for key in (*needed, *shape.needed):
         if document.get(key) is None:
             raise ValueError(f"it has no {key!r}")
     for name in shape.mappings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from braindash.errors import BraindashError, closest
 from braindash.speech import bundled
 from braindash.speech.checkpoint import read_licence
 
+LONGEST, LONGEST_PART = 4000, 255  # of a path and of a name in it: file systems refuse to look for more
 TUNED_FILE = "braindash_model.json"  # marks a folder that holds a tuned model
 HUB_FILES = (
     "config.json",
@@ -62,6 +64,10 @@ def find_model(ref: str, home: Home, *, fetch: bool = True) -> Found:
     """
     if not ref.strip():
         raise BraindashError("The model's name is empty.", closest("", known_names(home)))
+    if "\0" in ref or len(ref) > LONGEST or any(len(os.fsencode(p)) > LONGEST_PART for p in re.split(r"[/\\]", ref)):
+        raise BraindashError(
+            f"{ref[:40]!r}… is no name of a model ({len(ref):,} characters).", closest("", known_names(home))
+        )
     if ref in bundled.NAMES:
         folder, source = bundled.locate(home)
         return Found(bundled.NAME, folder, source, bundled.LICENCE)
@@ -70,7 +76,10 @@ def find_model(ref: str, home: Home, *, fetch: bool = True) -> Found:
             return _tuned(home.runs / ref)
         if (home.models / ref).is_dir():
             return _tuned(home.models / ref) if is_tuned(home.models / ref) else _local(home.models / ref)
-    path = Path(ref).expanduser()
+    try:
+        path = Path(ref).expanduser()
+    except RuntimeError:
+        raise BraindashError(f"{ref!r} begins with a user who is not here.", "Write the folder's whole path.") from None
     if path.is_dir():
         return _tuned(path) if is_tuned(path) else _local(path)
     if path.is_file():

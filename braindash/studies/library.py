@@ -148,9 +148,9 @@ def open_study(id: str, home: Home | str | os.PathLike[str] | None = None) -> St
         )
     record = _read_record(file)
     path = Path(record.path)
-    if not path.exists():
+    if not _is_there(record.path):
         raise BraindashError(
-            f"The data of study {id!r} are no longer at {path}.",
+            f"The data of study {id!r} are no longer at {record.path[:300]}.",
             f"Put them back, or `braindash study remove {id}` and add it from its new place.",
         )
     return opener(record.kind)(
@@ -168,7 +168,7 @@ def list_studies(home: Home | str | os.PathLike[str] | None = None) -> list[Stud
         except BraindashError as error:
             entries.append(StudyEntry(id=file.stem, problem=error.what))
             continue
-        problem = "" if Path(record.path).exists() else f"nothing at {record.path}"
+        problem = "" if _is_there(record.path) else f"nothing at {record.path[:300]}"
         if record.kind not in KINDS:
             problem = f"unknown kind {record.kind!r}"
         entries.append(
@@ -188,6 +188,13 @@ def remove_study(home: Home | str | os.PathLike[str] | None, id: str) -> None:
         known = [e.id for e in list_studies(where) if e.id != DEMO]
         raise BraindashError(f"There is no study record {id!r} in {where.path}.", closest(id, known))
     file.unlink()
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
 
 def _home(home: Home | str | os.PathLike[str] | None) -> Home:

@@ -66,6 +66,9 @@ def _read(path: str, as_of: tuple[int, int], /) -> dict[str, Any] | None:
 def _draw(document: dict[str, Any], results: Results, subject: str) -> None:
     from braindash.figures import part_bars
 
+    if not document["rows"]:
+        st.info("The partition has no rows.", icon=":material/info:")
+        return
     people = list(dict.fromkeys(str(r["subject"]) for r in document["rows"]))
     who = subject if subject in people else names.SUBJECT_MEAN if names.SUBJECT_MEAN in people else people[0]
     controls = [m for m in document["models"] if names.is_control(m)]
@@ -128,8 +131,8 @@ def frame(
             "roi": results.title(roi),
             "part": _part_title(part),
             "value": row.get("r2", row.get("delta_r")),
-            "low": row["ci_low"],
-            "high": row["ci_high"],
+            "low": row.get("ci_low"),
+            "high": row.get("ci_high"),
             "n": row["n_targets"],
         }
         for roi in regions

@@ -70,7 +70,7 @@ def headline(results: Results) -> None:
             st.metric(
                 escape(results.title(card.roi)),
                 number(card.value, 3, signed=True),
-                help=f"{names.model(card.model)} minus pretrained. {explain('delta')}",
+                help=f"{escape(names.model(card.model))} minus pretrained. {explain('delta')}",
             )
             st.text(names.model(card.model))
             st.caption(f"{interval(card.low, card.high, 3)} · n = {count(card.n, 'target')}")

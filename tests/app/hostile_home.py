@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import fake_home
@@ -22,7 +23,8 @@ PAGES = {entry.url: entry.path for entries in SECTIONS.values() for entry in ent
 SECONDS = 60  # a page that takes longer hangs
 
 
-def parameters() -> list[str]:
+@functools.cache
+def parameters() -> tuple[str, ...]:
     """Return every name that a page reads from the address: of `links`, of bound widgets, of ``st.query_params``."""
     found = set()
     for file in (*(ROOT / "pages").rglob("*.py"), *(ROOT / "braindash" / "ui").rglob("*.py")):
@@ -36,7 +38,7 @@ def parameters() -> list[str]:
             named = constants.get(named.id) if isinstance(named, ast.Name) else named
             if isinstance(named, ast.Constant) and isinstance(named.value, str):
                 found.add(named.value)
-    return sorted(found - {"", "embed"})
+    return tuple(sorted(found - {"", "embed"}))
 
 
 def _named(node: ast.AST) -> ast.AST | None:

@@ -29,12 +29,8 @@ FILES = {  # what is ruined: the pages that show it, and how its reader is asked
 VALUES: dict[str, Any] = {
     "null": None,
     "text": "<b>x</b>",
-    "negative": -1,
     "large": 1e308,
-    "list": [],
-    "mapping": {},
     "rows": [None, 5, "x", {}],
-    "true": True,
 }
 
 
@@ -97,7 +93,7 @@ def ruined(file: Path, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_ruined_document_breaks_no_page(home: Home, tmp_path: Path, name: str) -> None:
     fake_home.add_table_study(home, tmp_path / "mini")
-    run_id = add_whole(home)
+    run_id = add_whole(home, subjects=("sub-01",), models=("pretrained", "brain_tuned"))
     file = home.runs / run_id / name
     good = file.read_text(encoding="utf-8")
     for value in VALUES.values():
