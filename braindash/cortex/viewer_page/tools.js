@@ -6,7 +6,7 @@
   const under = document.createElement("div");
   bar.id = "braindash-tools";
   under.id = "braindash-said";
-  const AWAY = 1.2; // times pycortex's distance, so that the scale below hides nothing
+  const AWAY = 1.3; // times pycortex's distance, so that the scale below hides nothing
 
   function say(text) {
     const box = document.createElement("div");
@@ -23,7 +23,8 @@
     const side = { left: "lateral_left", right: "lateral_right", top: "dorsal", below: "ventral" }[chosen.side];
     const name = chosen.shape === "flat" ? "flat" : chosen.shape === "inflated" ? `${side}_inflated` : side;
     const view = { ...(known[name] ?? known[side]) };
-    if ("camera.radius" in view) view["camera.radius"] *= AWAY;
+    const narrow = Math.max(1, (1.15 * window.innerHeight) / window.innerWidth); // the sides must fit as well
+    if ("camera.radius" in view) view["camera.radius"] *= AWAY * narrow;
     viewer.applyView(view);
     viewer.schedule();
   }
