@@ -97,7 +97,7 @@ SHOTS: tuple[Shot, ...] = (
         wait=MAPS, to="Show only targets that pass",
     ),
     Shot(
-        "cortex", "cortex-dark", "The same in the dark, on a narrow screen.", wait=MAPS, to="Fade by accuracy",
+        "cortex", "cortex-dark", "The same in the dark, on a narrow screen.", wait=MAPS, to="Opacity by",
         width=600, scheme="dark",
     ),
     Shot(
@@ -191,7 +191,7 @@ def served(home: Home) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "braindash.ui.serve", "--home", str(home.path), "--port", str(port)]
-    process = subprocess.Popen(command, cwd=DOCS.parent, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=DOCS.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and process.poll() is None:
@@ -287,14 +287,15 @@ def main() -> int:
 
 def draw(home: Home, shots: list[Shot]) -> None:
     """Take pictures of a home's pages into docs/images/gallery."""
-    from playwright.sync_api import sync_playwright
+    from playwright import sync_api
 
     executable = shutil.which("chromium")
     if executable is None:
         raise BraindashError("Chromium is not installed.", "apt-get install chromium")
     run, study = subject_of(home)
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with served(home) as base, sync_playwright() as playwright:
+    failed: list[str] = []
+    with served(home) as base, sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
@@ -303,12 +304,21 @@ def draw(home: Home, shots: list[Shot]) -> None:
                 viewport={"width": shot.width, "height": shot.height}, color_scheme=shot.scheme, reduced_motion="reduce"
             )
             page = context.new_page()
-            page.set_default_timeout(120_000)
-            data = small(take(page, shot, base, run, study))
-            (PICTURES / f"{shot.name}.png").write_bytes(data)
-            sys.stderr.write(f"{shot.name}.png  {len(data) / 1000:.0f} kB\n")
+            page.set_default_timeout(60_000)
+            try:
+                data = small(take(page, shot, base, run, study))
+            except sync_api.TimeoutError as error:
+                failed.append(shot.name)
+                sys.stderr.write(f"{shot.name}.png  not taken: {str(error).splitlines()[0]}\n")
+            else:
+                (PICTURES / f"{shot.name}.png").write_bytes(data)
+                sys.stderr.write(f"{shot.name}.png  {len(data) / 1000:.0f} kB\n")
             context.close()
         browser.close()
+    if failed:
+        raise BraindashError(
+            f"The pages lack what these pictures show: {', '.join(failed)}.", "Correct their Shot in docs/gallery.py."
+        )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_the_script_can_be_followed(server: Server, visit: Callable[..., Any], t
             here = page.get_by_test_id("stMain").get_by_text(name, exact=True)
             control = page.get_by_role("combobox", name=re.compile(rf"{re.escape(name)}$"))
             try:
-                here.or_(control).first.wait_for(state="attached", timeout=20_000)
+                here.or_(control).first.wait_for(state="attached", timeout=60_000)
             except sync_api.TimeoutError:
                 missing.append(f"{address}: {name}")
         page.close()
