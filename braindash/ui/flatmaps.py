@@ -9,7 +9,19 @@ import streamlit as st
 
 from braindash.ui import electrodes_view, links, map_parts, names, readers
 from braindash.ui.glossary_help import explain
-from braindash.ui.map_values import CLEAR_Q, OPAQUE_Q, USUAL, WHICH, Fade, Mask, View, Which, short_title, shown
+from braindash.ui.map_values import (
+    CLEAR_Q,
+    OPAQUE_Q,
+    USUAL,
+    WHICH,
+    Fade,
+    Mask,
+    View,
+    Which,
+    outlined,
+    short_title,
+    shown,
+)
 from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
@@ -51,7 +63,7 @@ def section(row: RunRow, results: Results, model: str, measure: str) -> None:
 
 
 def _controls(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> tuple[View, list[Which]]:
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         subject = links.select(
@@ -68,13 +80,22 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
             help=explain("layer", "state_0"),
         )
         large = st.toggle("Large maps, one a row", key="large", bind="query-params")
-        outlines = st.toggle("Region outlines", value=True, key="outlines", bind="query-params")
+        cortex_map = readers.cortex_map(row.study, subject)
+        known = cortex_map is not None and bool(outlined(cortex_map.space))
+        outlines = st.toggle(
+            "Region outlines",
+            value=True,
+            key="outlines",
+            bind="query-params",
+            disabled=not known,
+            help=None if known else "The outlines are those of the HCP-MMP1 parcels, known on fs_LR-32k alone.",
+        )
         labels = st.toggle(
             "Region names",
             value=True,
             key="labels",
             bind="query-params",
-            disabled=not outlines or not large,
+            disabled=not known or not outlines or not large,
             help="On small maps side by side the names could not be read and are left out.",
         )
     run = readers.store().get(row.id)
@@ -82,7 +103,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
     fade = _fade(run.path)
     view = View(
         str(run.path),
-        readers.mark(run.path / RESULTS / WHOLE),
+        readers.mark(run.path / RESULTS / ATTRS),
         row.study,
         readers.study_mark(row.study),
         subject,
