@@ -118,8 +118,13 @@ def _taken_away() -> None:
 
 def other_seeds(runs: Sequence[Chosen], rows: Sequence[RunRow]) -> list[str]:
     """Return runs, as many as there is room for, that differ from a chosen one in nothing but the seed."""
+    folder = readers.home().runs  # asked once: a home's path is looked up on the disk
+
+    def key(run_id: str) -> str:
+        return _setting_key(str(folder), run_id, readers.mark(folder / run_id / "config.yaml"))
+
     chosen = {c.id for c in runs}
-    keys = {_key(c.id, readers.mark(_config_path(c.id))) for c in runs if c.row.recipe != "imported"}
+    keys = {key(c.id) for c in runs if c.row.recipe != "imported"} - {""}
     alike = {(c.row.study, c.row.model, c.row.recipe, c.row.loss, c.row.control) for c in runs}
     found = [
         row.id
@@ -127,25 +132,18 @@ def other_seeds(runs: Sequence[Chosen], rows: Sequence[RunRow]) -> list[str]:
         if row.id not in chosen
         and row.recipe != "imported"
         and (row.study, row.model, row.recipe, row.loss, row.control) in alike
-        and _key(row.id, readers.mark(_config_path(row.id))) in keys - {""}
+        and key(row.id) in keys
     ]
     return found[: MOST_RUNS - len(runs)]
 
 
-def _config_path(run_id: str) -> Any:
-    return readers.home().runs / run_id / "config.yaml"
-
-
-def _key(run_id: str, as_of: tuple[int, int]) -> str:
-    return _setting_key(str(readers.home().path), run_id, as_of)
-
-
 @functools.lru_cache(maxsize=4096)
-def _setting_key(home_path: str, run_id: str, as_of: tuple[int, int]) -> str:
+def _setting_key(folder: str, run_id: str, as_of: tuple[int, int]) -> str:
     from braindash.runs.config_differences import setting_key
+    from braindash.runs.run import Run
 
     try:
-        return setting_key(readers.store().get(run_id).config)
+        return setting_key(Run(f"{folder}/{run_id}").config)
     except BraindashError:
         return ""
 

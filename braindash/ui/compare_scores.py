@@ -360,7 +360,7 @@ def layer_lines(
     before: dict[tuple[float, ...], tuple[list[str], RunCurve]] = {}
     for run in scored.runs:
         rows = scored.rows[run.id]
-        heard = set(rows["subject"].unique())
+        heard = set(scored.results(run).subjects)
         # the mean over one subject is that subject
         who = subject if subject in heard else next(iter(heard)) if subject == ALL and len(heard) == 1 else None
         rows = rows[(rows["subject"] == who) & (rows["roi"] == roi)].sort_values("layer")
