@@ -22,10 +22,22 @@ MOMENT = "moment"  # in the address: the second where the cursor stands
 REGIONS_SAID = 3
 
 
+def heard(choice: Choice, story: Story) -> Sound:
+    """Return the story's sound; where it cannot be read, say why and return its words alone."""
+    try:
+        with st.spinner("Reading the sound …"):
+            return explorer_data.sound(choice.study, story.name)
+    except BraindashError as error:
+        what = f"The story cannot be played\\: {escape(error.what)} {escape(error.remedy)}"
+        st.info(what, icon=":material/volume_off:")
+        return explorer_data.silent(choice.study, story.name)
+
+
 @st.fragment
 def stage(
     choice: Choice,
     story: Story,
+    sound: Sound,
     group: str,
     target: int | None,
     courses: GroupCourses | None,
@@ -34,14 +46,6 @@ def stage(
     """Draw the timeline; where the reader stops is written into the address."""
     from braindash.ui.timeline import timeline
 
-    try:
-        with st.spinner("Reading the sound …"):
-            sound = explorer_data.sound(choice.study, story.name)
-    except BraindashError as error:
-        st.info(
-            f"The story cannot be played\\: {escape(error.what)} {escape(error.remedy)}", icon=":material/volume_off:"
-        )
-        sound = explorer_data.silent(choice.study, story.name)
     when = explorer_data.timing(choice)
     shift = residuals = False
     if courses is not None:

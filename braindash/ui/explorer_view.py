@@ -37,7 +37,8 @@ def page(row: RunRow, results: Results) -> None:
     courses = _courses(choice, results, group, target)
     if courses is not None:
         _scores(choice, courses, story, group, results)
-    explorer_stage.stage(choice, story, group, target, courses, tuple(_regions(results)))
+    sound = explorer_stage.heard(choice, story)
+    explorer_stage.stage(choice, story, sound, group, target, courses, tuple(_regions(results)))
     explorer_stage.explained(choice)
     if courses is not None:
         _offer(choice, courses, story, group, target, results)
@@ -53,7 +54,7 @@ def page(row: RunRow, results: Results) -> None:
 
 def _choices(row: RunRow, results: Results) -> tuple[Choice, Story, str, int | None] | None:
     """Draw the page's choices; None, and why, where there is nothing to choose."""
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
     folder = readers.home().runs / row.id
     study = readers.study(row.study)
@@ -106,7 +107,7 @@ def _choices(row: RunRow, results: Results) -> tuple[Choice, Story, str, int | N
     st.session_state["explorer_story"] = story
     choice = Choice(
         str(folder),
-        readers.mark(folder / RESULTS / WHOLE),
+        readers.mark(folder / RESULTS / ATTRS),
         row.study,
         readers.study_mark(row.study),
         model,

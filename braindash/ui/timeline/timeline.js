@@ -3,7 +3,8 @@
 
 const kept = new Map(); // by address
 const MOST_KEPT = 24;
-const SHOWN = 40; // seconds seen at first
+const SHOWN = 40; // seconds seen at first, on a page that is wide enough for their words
+const PER_SECOND = 26; // px that words of a second take
 const LEAST = 2; // seconds, zoomed in
 const TOLD_AFTER = 500; // ms without another move before the server is told
 
@@ -114,7 +115,8 @@ class Timeline {
       this.player.stop();
       this.player.duration = this.duration;
       this.player.at = Math.min(Math.max(data.at, 0), this.duration);
-      this.look(this.player.at - SHOWN / 4, this.player.at + (3 * SHOWN) / 4);
+      const shown = Math.min(SHOWN, Math.max(10, this.stage.clientWidth / PER_SECOND));
+      this.look(this.player.at - shown / 4, this.player.at + (3 * shown) / 4);
     } else if (this.chosen >= data.moments.length) this.chosen = -1;
     this.player.load(sound.audio, sound.kind, this.duration).catch((error) => this.say(`The sound could not be read (${error.message}).`));
     this.above.setAttribute("aria-label", data.alt);
