@@ -111,12 +111,21 @@ class ViewerStore:
                 job.mkdir()
             except FileExistsError:  # somebody else has just begun
                 return key
-            _write_state(job, 0.0, "Starting", pid=None)
-            where = asdict(cortex_map)
-            index = where.pop("index")
-            arrays = {f"values_{i}": np.asarray(m.values, dtype=np.float32) for i, m in enumerate(maps)}
-            np.savez(job / "asked.npz", index=np.asarray(index), **arrays)  # type: ignore[arg-type]
-            atomic_write(job / "asked.json", json.dumps({"cortex": where, "maps": [_plain(m) for m in maps]}))
+            try:
+                self._begin(job, maps, cortex_map)
+            except BaseException:
+                shutil.rmtree(job, ignore_errors=True)
+                raise
+        return key
+
+    def _begin(self, job: Path, maps: Sequence[ViewerMap], cortex_map: CortexMap) -> None:
+        """Write what is asked for, and start the process."""
+        _write_state(job, 0.0, "Starting", pid=None)
+        where = asdict(cortex_map)
+        index = where.pop("index")
+        arrays = {f"values_{i}": np.asarray(m.values, dtype=np.float32) for i, m in enumerate(maps)}
+        np.savez(job / "asked.npz", index=np.asarray(index), **arrays)  # type: ignore[arg-type]
+        atomic_write(job / "asked.json", json.dumps({"cortex": where, "maps": [_plain(m) for m in maps]}))
         with (job / "log.txt").open("wb") as output:
             subprocess.Popen(
                 [sys.executable, "-m", "braindash.runs.viewers", str(self.home.path), str(job)],
@@ -126,7 +135,6 @@ class ViewerStore:
                 start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
-        return key
 
     def stop(self, key: str) -> None:
         """End the process that writes a viewer, and forget that it was asked for or failed."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import readers
+from braindash.errors import BraindashError
+from braindash.ui import notices, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.map_values import layer_arrays, short_title, shown, unit
 from braindash.ui.text import count, escape
@@ -49,7 +50,11 @@ def section(view: View, caveats: tuple[str, ...]) -> None:
     if isinstance(state, Failed):
         st.error(f"{escape(state.what)} {escape(state.remedy)}", icon=":material/error:")
     if wanted and state is None:
-        store.start(maps, cortex_map)
+        try:
+            store.start(maps, cortex_map)
+        except BraindashError as error:  # a disk that is full, a home that may only be read
+            notices.mistake(error)
+            return
         state = store.state(key)
     if isinstance(state, Building):
         st.fragment(guarded(_progress), run_every=EVERY)(key)
@@ -57,7 +62,7 @@ def section(view: View, caveats: tuple[str, ...]) -> None:
     label = "Try again" if isinstance(state, Failed) else "Write the 3-D view"
     if st.button(label, icon=":material/view_in_ar:", key="write_viewer3d"):
         store.stop(key)
-        store.start(maps, cortex_map)
+        st.session_state[WANTED] = True
         st.rerun()
     if state is None:
         st.caption("Takes some seconds; the first time for a subject, up to a minute. The page stays usable meanwhile.")
@@ -104,7 +109,13 @@ def _bar(state: Building) -> None:
 def _show(path: Path, view: View) -> None:
     from streamlit.runtime import exists, get_instance
 
-    content = _content(str(path), readers.mark(path))
+    try:
+        content = _content(str(path))
+    except OSError as error:
+        notices.mistake(
+            BraindashError(f"The view in 3-D cannot be read ({error.strerror}).", "Load the page and ask for it again.")
+        )
+        return
     if exists():
         root = str(st.get_option("server.baseUrlPath") or "").strip("/")
         address = get_instance().media_file_mgr.add(content, "text/html", f"viewer3d.{path.stem}")
@@ -131,5 +142,6 @@ def _show(path: Path, view: View) -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _content(path: str, as_of: tuple[int, int], /) -> bytes:
+def _content(path: str, /) -> bytes:
+    """Return a viewer; what is kept under a name never changes."""
     return Path(path).read_bytes()

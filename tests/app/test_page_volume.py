@@ -63,3 +63,22 @@ def test_voxels_are_drawn_without_parcels_and_kept_as_nifti(
     np.testing.assert_allclose(maps[2].values, maps[1].values - maps[0].values, atol=1e-6)
     assert (cortex_map.space, cortex_map.subject) == ("pycortex", "S1")
     assert re.fullmatch(r"Layer 4, sub-01, n = [\d,]+ targets\. " + re.escape(fake_home.CAVEAT), maps[0].note)
+
+
+def test_a_home_that_cannot_be_written_says_so_and_the_page_stays(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from braindash.runs import viewers
+
+    n = add_volume_study(home, tmp_path / "volume")
+    fake_home.add_done(home, study="volume", subjects=("sub-01",), n_targets=n, roi=np.array([""] * n))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    page = open_page("cortex", maps="difference", viewer3d="true")
+    monkeypatch.setattr(viewers.np, "savez", full)
+    page.button(key="write_viewer3d").click().run()
+    assert "The disk is full" in words(page)
+    assert "Target by target" in words(page)
+    assert not list((home.cortex / "viewers").glob("*")), "nothing waits for a process that was never started"
