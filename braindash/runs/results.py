@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ RESULTS = "results.zarr"
 RECORDS = "records.json"
 ATTRS = ".zattrs"  # of the root group; rewritten last with WHOLE in it, so that a store without it was cut off
 WHOLE = "complete"
+FILES = "files"  # how many there are besides: a chunk that is missing would be read as not-a-number
 FREE_SPACE = "Free some disk space (braindash cache prune) and evaluate again; nothing was lost."
 
 
@@ -45,7 +47,7 @@ def write_results(folder: Path, groups: Mapping[str, xr.Dataset], records: Mappi
         with disk_errors(folder, "the results", FREE_SPACE):
             tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
             tree.to_zarr(beside, mode="w", consolidated=False, zarr_format=2)  # format 3 has no stable text arrays yet
-            (beside / ATTRS).write_text(json.dumps({WHOLE: True}), encoding="ascii")
+            (beside / ATTRS).write_text(json.dumps({WHOLE: True, FILES: _count_files(beside)[0]}), encoding="ascii")
             text = json.dumps(_plain(records), indent=1, allow_nan=False)
             write_synced(new_records, text.encode())
             sync_tree(beside)
@@ -106,10 +108,34 @@ def open_results(folder: Path) -> xr.DataTree:
     attributes = store / ATTRS
     if not attributes.exists() or f'"{WHOLE}"' not in read_file(attributes).decode("ascii", "replace"):
         raise BraindashError(f"The results of run {folder.name} were cut off while being written.", remedy)
+    n_files, odd = _count_files(store)
+    if odd is not None:  # reading would wait for a pipe
+        raise BraindashError(f"The results of run {folder.name} cannot be read ({odd} is not a regular file).", remedy)
+    try:
+        written = read_json(attributes).get(FILES)
+    except (OSError, ValueError, AttributeError) as error:
+        raise BraindashError(f"The results of run {folder.name} cannot be read ({error}).", remedy) from None
+    if isinstance(written, int) and n_files < written:
+        raise BraindashError(
+            f"The results of run {folder.name} cannot be read ({written - n_files} of {written} files are missing).",
+            remedy,
+        )
     try:
         return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
     except Exception as error:  # zarr and xarray raise many kinds for a damaged store
         raise BraindashError(f"The results of run {folder.name} cannot be read ({error}).", remedy) from error
+
+
+def _count_files(store: Path) -> tuple[int, Path | None]:
+    """Return how many files are below ``store`` besides its `ATTRS`, and the first that is not a regular one."""
+    n = 0
+    for folder, _, names in os.walk(store):
+        for name in names:
+            path = Path(folder) / name
+            if not path.is_file():
+                return n, path
+            n += path != store / ATTRS
+    return n, None
 
 
 def _plain(value: Any) -> Any:

@@ -52,7 +52,7 @@ def section(row: RunRow, results: Results, model: str, measure: str, subjects: l
 
 
 def _view(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> View:
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         subject = links.select("map_subject", "Subject", subjects, kind="segments" if len(subjects) <= 4 else "select")
@@ -68,7 +68,7 @@ def _view(row: RunRow, results: Results, model: str, measure: str, subjects: lis
     run = readers.store().get(row.id)
     return View(
         str(run.path),
-        readers.mark(run.path / RESULTS / WHOLE),
+        readers.mark(run.path / RESULTS / ATTRS),
         row.study,
         readers.study_mark(row.study),
         subject,

@@ -65,9 +65,9 @@ def open_deck(run: Run) -> Shown:
     BraindashError
         Where its results cannot be read.
     """
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
-    files = tuple(readers.mark(run.path / name) for name in (*_READ, f"{RESULTS}/{WHOLE}"))
+    files = tuple(readers.mark(run.path / name) for name in (*_READ, f"{RESULTS}/{ATTRS}"))
     as_of = (*files, readers.study_mark(run.config.study))
     with st.spinner("Putting the slides together …"):
         built = _built(str(run.path), as_of)

@@ -6,6 +6,8 @@ Streamlit leaves arguments whose name begins with an underscore out of a cache's
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,29 +188,57 @@ class TargetBlock:
     values: np.ndarray  # (n_models, n_layers, n_targets) float32, in the study's order of targets
 
     def at(self, model: str, layer: int) -> np.ndarray:
+        if model not in self.models or layer not in self.layers:
+            raise BraindashError(
+                f"The results hold no single targets of {model}, layer {layer}.", "Evaluate the run again."
+            )
         return self.values[self.models.index(model), self.layers.index(layer)]
 
 
 def result_layers(folder: Path) -> list[int]:
     """Return the layers for which single targets have values."""
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
-    return list(_shape(str(folder), mark(folder / RESULTS / WHOLE))[0])
+    return list(_shape(str(folder), mark(folder / RESULTS / ATTRS))[0])
 
 
 def has_quantity(folder: Path, name: str) -> bool:
     """Return whether the run holds a quantity of single targets, such as ``q_difference``."""
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
-    return name in _shape(str(folder), mark(folder / RESULTS / WHOLE))[1]
+    return name in _shape(str(folder), mark(folder / RESULTS / ATTRS))[1]
+
+
+@contextmanager
+def _whole_store(folder: Path, as_of: tuple[int, int]) -> Iterator[None]:
+    """Read a store of results as it was at one moment; what a damaged one raises becomes a BraindashError."""
+    from braindash.runs.results import ATTRS, RESULTS
+
+    failed: Exception | None = None
+    try:
+        yield
+    except BraindashError:
+        raise
+    except Exception as error:  # zarr, its codecs and xarray raise whatever the bytes happen to mean
+        failed = error
+    if mark(folder / RESULTS / ATTRS) != as_of:  # its parts are files of their own: some may be old, some new
+        raise BraindashError(
+            f"The results of run {folder.name} were written anew while they were read.", "Load the page again."
+        ) from failed
+    if failed is not None:
+        raise BraindashError(
+            f"The single targets of run {folder.name} cannot be read ({type(failed).__name__}: {failed}).",
+            f"Evaluate it again: braindash evaluate {folder.name}",
+        ) from failed
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _shape(path: str, as_of: tuple[int, int], /) -> tuple[tuple[int, ...], tuple[str, ...]]:
     from braindash.runs.results import open_results
 
-    data = open_results(Path(path))["encoding"].to_dataset()
-    return tuple(int(k) for k in data["layer"].values), tuple(str(name) for name in data.data_vars)
+    with _whole_store(Path(path), as_of):
+        data = open_results(Path(path))["encoding"].to_dataset()
+        return tuple(int(k) for k in data["layer"].values), tuple(str(name) for name in data.data_vars)
 
 
 def target_values(run: Run, model: str, layer: int, subject: str, measure: str) -> np.ndarray:
@@ -219,13 +249,18 @@ def target_values(run: Run, model: str, layer: int, subject: str, measure: str) 
     BraindashError
         Where the run has no values for single targets, or not for this subject, model or measure.
     """
-    from braindash.runs.results import RESULTS, WHOLE
+    from braindash.runs.results import ATTRS, RESULTS
 
-    return _block(str(run.path), mark(run.path / RESULTS / WHOLE), subject, measure).at(model, layer)
+    return _block(str(run.path), mark(run.path / RESULTS / ATTRS), subject, measure).at(model, layer)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _block(path: str, as_of: tuple[int, int], subject: str, measure: str, /) -> TargetBlock:
+    with _whole_store(Path(path), as_of):
+        return _read_block(path, subject, measure)
+
+
+def _read_block(path: str, subject: str, measure: str) -> TargetBlock:
     import numpy as np
 
     from braindash.runs.results import open_results

@@ -55,7 +55,7 @@ def test_a_run_deleted_between_the_list_and_the_look(home: Home, run_id: str, mo
     rows = readers.run_rows()
     monkeypatch.setattr(readers, "run_rows", lambda: rows)
     RunStore(home).delete(run_id)
-    for page in RESULTS:
+    for page in ("home", "encoding", "probes", "rsa", "present"):
         app = open_any(page, run=run_id, runs=run_id)
         assert app.error or app.warning or app.info or app.markdown, page
 
