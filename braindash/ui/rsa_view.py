@@ -104,7 +104,7 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
                 st.info("This analysis has no rows for this choice.", icon=":material/info:")
                 continue
             with st.container(height=720, border=False) if many else st.container():
-                _clickable(figure, f"rsa_{which}", rsa, f"Layers and regions alike, {titles[which]}")
+                _clickable(figure, f"rsa_{which}", rsa, choice, f"Layers and regions alike, {titles[which]}")
     with second[0]:
         st.caption(escape(_map_note(rsa, choice)))
     _numbers(rsa, choice)
@@ -180,11 +180,12 @@ def limits(rsa: Rsa, choice: Choice) -> tuple[float, float]:
     return shared_limits(*both, percentile=100)
 
 
-def _clickable(figure: go.Figure, key: str, rsa: Rsa, title: str) -> None:
+def _clickable(figure: go.Figure, key: str, rsa: Rsa, choice: Choice, title: str) -> None:
     chart(
         figure,
         key,
         title=title,
+        n=rsa_words.counted(rsa, choice.subject),
         bar=False,
         clicked=functools.partial(_take_click, key, tuple(rsa.layers), tuple(rsa.regions)),
     )
@@ -257,7 +258,7 @@ def curves(rsa: Rsa, choice: Choice) -> None:
         similarity_curves(rows, y_label=label, ceiling=ceiling, theme=theme()),
         key="rsa_curves",
         title=f"{rsa.title(choice.roi)}: {label.lower()} over layers",
-        n=rsa_words.whose(rsa, choice.subject),
+        n=rsa_words.counted(rsa, choice.subject),
     )
     who = rsa_words.whose(rsa, choice.subject)
     whiskers = (

@@ -41,6 +41,12 @@ def measure_label(rsa: Rsa, measure: str) -> str:
     return f"Similarity of RDMs ({method})" if measure == "similarity" else "Similarity beyond the sound (partial)"
 
 
+def counted(rsa: Rsa, subject: str) -> str:
+    """Return whose similarities these are, and over how many conditions: "mean over 2 subjects, n = 104 conditions"."""
+    n = _whole(rsa.fact("n_conditions"))
+    return whose(rsa, subject) + (f", n = {count(n, 'condition')}" if n else "")
+
+
 def whose(rsa: Rsa, subject: str) -> str:
     if subject != names.SUBJECT_MEAN:
         return f"subject {subject}"
