@@ -38,7 +38,7 @@ def in_the_browser(browser: Any, url: str) -> dict[str, float]:
         for _ in range(LAYERS):
             before = len(sizes)
             times = act(page, lambda: slider.press("ArrowLeft"))
-            n_maps = int(times["paints"])
+            n_maps = int(page.locator("[data-painted]").first.get_attribute("data-painted"))
             painted.append(times["painted"])
             totals.append(sum(sizes[before:]) / 1e3)
             swaps.append(float(page.locator("[data-ms]").first.get_attribute("data-ms")))
@@ -123,4 +123,5 @@ def _view_surf(home: Home, values: np.ndarray) -> bytes:
     (left, faces_l), (right, faces_r) = (nib.load(folder / f"inflated_{h}.gii").agg_data() for h in ("lh", "rh"))
     away = right + np.array([left[:, 0].max() - right[:, 0].min() + 20, 0, 0])
     mesh = (np.concatenate([left, away]), np.concatenate([faces_l, faces_r + len(left)]))
-    return bytes(plotting.view_surf(mesh, np.nan_to_num(values), cmap="viridis", vmin=0, vmax=1).html.encode())
+    view = plotting.view_surf(mesh, np.nan_to_num(values), cmap="viridis", vmin=0, vmax=1, symmetric_cmap=False)
+    return bytes(view.html.encode())

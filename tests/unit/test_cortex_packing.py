@@ -42,7 +42,13 @@ def test_values_come_back_to_a_255th_of_the_scale() -> None:
 
 def test_missing_values_and_those_beyond_the_scale_are_told_apart() -> None:
     codes = unpacked(pack_values(np.array([np.nan, -5.0, 0.0, 1.0, 9.0]), 0.0, 1.0, np.array([1, 1, np.nan, 0.5, 2])))
-    assert codes.tolist() == [0, 1, 1, 255, 255, 255, 255, 0, 128, 255]
+    assert codes.tolist() == [0, 1, 1, 255, 255, 255, 255, 0, 130, 255]
+
+
+def test_opacity_comes_back_to_a_hundredth() -> None:
+    alpha = np.random.default_rng(3).uniform(0, 1, 5000)
+    back = unpacked(pack_values(np.ones(5000), 0.0, 1.0, alpha))[5000:]
+    np.testing.assert_allclose(back / 255, alpha, atol=0.01)
 
 
 def test_a_scale_without_length_is_refused() -> None:
