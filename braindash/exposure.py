@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from braindash.errors import BraindashError
+from braindash.files import read_file
 
 ALLOW_ANYONE = "BRAINDASH_ALLOW_ANYONE"  # in the environment of a server that is public on purpose
 SECRETS = Path(".streamlit") / "secrets.toml"
@@ -101,7 +102,7 @@ def read_sign_in(files: Iterable[Path]) -> SignIn | None:
     where = Path()
     for file in files:
         try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_file(file).decode("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from braindash.config import ExecutorConfig, Home, validate
 from braindash.errors import BraindashError, closest
-from braindash.files import atomic_write, disk_errors
+from braindash.files import atomic_write, disk_errors, regular_file
 
 FILE = "settings.yaml"
 VERSION = 1
@@ -173,7 +173,7 @@ def read_settings(home: Home) -> Settings:
     """
     path = settings_path(home)
     try:
-        with path.open("rb") as file:
+        with regular_file(path) as file:
             raw = file.read(LARGEST + 1)
     except FileNotFoundError:
         return Settings()

@@ -101,6 +101,17 @@ def test_a_file_that_is_not_ours_is_refused_in_few_words_and_stays(home: Home, c
     assert settings_path(home).read_bytes() == before, "what cannot be read is not overwritten"
 
 
+def test_what_is_no_file_is_refused_and_nothing_waits(home: Home) -> None:
+    home.path.mkdir(parents=True)
+    os.mkfifo(settings_path(home))
+    with pytest.raises(BraindashError, match="cannot be read"):
+        read_settings(home)
+    settings_path(home).unlink()
+    settings_path(home).mkdir()
+    with pytest.raises(BraindashError, match="cannot be read"):
+        read_settings(home)
+
+
 def test_settings_of_a_newer_braindash_are_neither_used_nor_overwritten(home: Home) -> None:
     write(home, "braindash: 2\naccess: {owners: [a@b.org]}\n")
     with pytest.raises(BraindashError, match="have version 2; this braindash knows 1"):
