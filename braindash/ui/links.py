@@ -12,7 +12,7 @@ from typing import Literal
 
 import streamlit as st
 
-from braindash.ui.text import shorten
+from braindash.ui.text import as_label, shorten
 
 
 def _publish(param: str) -> None:
@@ -66,7 +66,7 @@ def select(
             label,
             options,
             required=True,
-            format_func=labels.__getitem__,
+            format_func=lambda option: as_label(labels[option]),
             key=key,
             help=help,
             on_change=_publish,

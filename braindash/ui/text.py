@@ -9,6 +9,7 @@ import time
 # so an invisible joiner breaks them up; everything else yields to a backslash.
 _JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&=^\"'/])")
+_MARKUP = re.compile(r"[\\`*_\[\]#<>~$&|!:@{}]|www\.")
 _MINUS = re.compile(r"(?<![\w)\]])-(?=\d)")
 
 
@@ -18,6 +19,11 @@ def escape(text: object) -> str:
     line = _PUNCTUATION.sub(r"\\\1", line)
     line = line.replace(":", f"\\:{_JOINER}").replace("@", f"@{_JOINER}")
     return re.sub(r"(?i)\bwww(?=\\\.)", f"www{_JOINER}", line)
+
+
+def as_label(text: str) -> str:
+    """Return ``text`` for a button that stands for an option, where Markdown is read; as it is where it holds none."""
+    return escape(text) if _MARKUP.search(text) else text
 
 
 def cell(text: object) -> str:

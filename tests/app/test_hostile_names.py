@@ -34,6 +34,7 @@ PLAIN = {"options", "default", "value", "values", "spec", "data", "arrow_data", 
          "id", "form_id", "placeholder", "json", "mixed_args", "file_name", "alt", "column_order", "columns", "height",
          "set_value", "raw_value", "raw_values", "columnConfig", "config", "page_script_hash",
          "default_data", "element_id"}  # fmt: skip
+READ = {("ButtonGroup", "options"), ("Radio", "options")}
 AS_TEXT = {"TextProto", "Text", "Code", "Json", "Arrow", "PlotlyChart", "IFrame", "BidiComponent", "ArrowData"}
 
 
@@ -43,7 +44,7 @@ def strings(message: Any, path: str = "") -> Iterator[tuple[str, str]]:
     if kind in AS_TEXT:
         return
     for field, value in message.ListFields():
-        if field.name in PLAIN:
+        if field.name in PLAIN and (kind, field.name) not in READ:
             continue
         many = value if field.is_repeated else [value]
         for one in many:
