@@ -12,7 +12,7 @@ if (closed := gate.closed()) is not None:  # nobody who may not come in gets as 
     gate.stand_in(closed)
     st.stop()
 gate.greet()
-colours.apply_settings()
+guarded(colours.apply_settings)()
 
 pages = {
     section: [st.Page(p.path, title=p.title, icon=p.icon, url_path=p.url, default=p.default) for p in entries]
