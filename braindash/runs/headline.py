@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 
 from braindash.runs.groups import test_difference
 from braindash.runs.results import RECORDS
+from braindash.runs.shapes import is_count
 
 _KEY = b'\n "summary": '  # as `write_results` indents it: a line break cannot stand inside a text of JSON
 _NEEDED = ("region", "layer", "change", "measure")
@@ -78,7 +79,7 @@ def _summary_at_end(path: Path) -> Any:
 
 def _of_summary(summary: Mapping[str, Any]) -> Headline:
     region = str(summary["region"])
-    n = summary.get("n_targets")
+    n = summary.get("n_targets") if is_count(summary.get("n_targets")) else None
     excluded = summary.get("n_excluded") or 0
     normalised = summary["measure"] == "r_norm"
     return Headline(
