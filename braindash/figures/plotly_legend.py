@@ -190,7 +190,15 @@ def draw_scale(sheet: Sheet, scale: Scale, place: int) -> None:
             where = (box.right + 4, box.bottom - along * box.height)
             draw_text(sheet, text, *where, size=size, colour=sheet.theme.text, xanchor="left")
     if said and scale.flat:
-        draw_text(sheet, said, box.left + box.width / 2, sheet.height - 3, size=FONT_SIZE, colour=sheet.theme.text, yanchor="bottom")
+        draw_text(
+            sheet,
+            said,
+            box.left + box.width / 2,
+            sheet.height - 3,
+            size=FONT_SIZE,
+            colour=sheet.theme.text,
+            yanchor="bottom",
+        )
     elif said:
         draw_text(sheet, said, box.left + box.width / 2 + 10, box.top - 4, size=12, colour=sheet.theme.text,
                   yanchor="bottom")  # fmt: skip
