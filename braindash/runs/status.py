@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["queued", "running", "stopping", "stopped", "failed", "interrupted", "done"]
 Stage = Literal["preparing", "features", "tuning", "evaluating"]
@@ -12,6 +12,7 @@ STATES: tuple[State, ...] = get_args(State)
 ACTIVE: tuple[State, ...] = ("queued", "running", "stopping")
 RESUMABLE: tuple[State, ...] = ("stopped", "interrupted", "failed")
 STATUS_VERSION = 1
+Time = Annotated[float, Field(ge=0, le=32e9)]  # until the year 2984: what lies beyond cannot be shown as a date
 
 
 class RunError(BaseModel):
@@ -45,15 +46,15 @@ class Status(BaseModel):
     pretrained_r: float | None = None  # before tuning
     device: str = ""  # "cpu", "cuda:0"; "" until the worker has chosen it
     job: str = ""  # number of the Slurm job that works it ("12", "12_3" in an array); "" on a machine of one's own
-    heartbeat: float | None = None
+    heartbeat: Time | None = None
     pid: int | None = None
     pid_start: float | None = None
     boot_id: str = ""
     host: str = ""
-    created: float = 0.0
-    queued: float = 0.0  # when it was last launched
-    started: float | None = None
-    ended: float | None = None
+    created: Time = 0.0
+    queued: Time = 0.0  # when it was last launched
+    started: Time | None = None
+    ended: Time | None = None
 
     @property
     def active(self) -> bool:

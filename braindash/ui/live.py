@@ -77,8 +77,11 @@ def _draw(run_id: str, state: str, had_results: bool) -> None:
     store = readers.store()
     try:
         run = store.get(run_id)
-    except BraindashError:
-        st.rerun()  # deleted meanwhile, from here or elsewhere
+    except BraindashError as error:
+        if run_id not in store.ids():
+            st.rerun()  # deleted meanwhile, from here or elsewhere
+        notices.mistake(error)
+        return
     row = store.row(run_id)
     if (row.state, row.has_results) != (state, had_results):
         st.rerun()  # the page's buttons and the pace of this fragment depend on the state

@@ -182,6 +182,8 @@ def _broken(store: RunStore) -> dict[str, str]:
     path = damage("status.json")
     (path / "status.json").unlink()
     (path / "status.json").mkdir()
+    path = damage("created") / "status.json"  # a time beyond every calendar
+    path.write_text(json.dumps({**json.loads(path.read_text()), "created": 1e308}))
     empty = store.home.runs / "20200101-000000-empty"
     empty.mkdir()
     made[empty.name] = "no status.json"
