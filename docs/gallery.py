@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot(
         "compare", "compare",
         "Runs side by side: what differs in their settings, scores with their spread, curves in one picture.",
+        wait=CHART, to="Settings that differ",
     ),
     Shot("study", "study", "What the results rest on: the split of the stories, the check, the timing."),
     Shot(
@@ -211,15 +212,17 @@ def served(home: Home) -> Iterator[str]:
             process.kill()
 
 
-def subject_of(home: Home) -> tuple[str, str]:
-    """Return the run that the pictures are of, the newest that is evaluated, and its study."""
-    row = next((row for row in RunStore(home).list() if row.has_results), None)
+def subject_of(home: Home) -> dict[str, str]:
+    """Return what the addresses name: the newest run that is evaluated, its study, and what it is compared with."""
+    rows = RunStore(home).list()
+    row = next((row for row in rows if row.has_results), None)
     if row is None:
         raise BraindashError(f"No run of {home.path} is evaluated.", f"braindash demo --home {home.path}")
-    return row.id, row.study
+    others = [r.id for r in rows if r.state == "done" and r.id != row.id]
+    return {"run": row.id, "study": row.study, "runs": ",".join([row.id, *others[:3]])}
 
 
-def take(page: Any, shot: Shot, base: str, run: str, study: str) -> bytes:
+def take(page: Any, shot: Shot, base: str, named: Mapping[str, str]) -> bytes:
     """Return one picture of a page that is open in the browser, as PNG.
 
     Raises
@@ -227,7 +230,7 @@ def take(page: Any, shot: Shot, base: str, run: str, study: str) -> bytes:
     BraindashError
         Where the page says that it failed, or lacks what the picture is of.
     """
-    address = {"run": run, "study": study, "tour": "off"} | dict(shot.address)
+    address = {**named, "tour": "off"} | dict(shot.address)
     page.goto(f"{base}/{'overview' if shot.page == 'home' else shot.page}?{urlencode(address)}")
     _settled(page)
     for selector in filter(None, (shot.wait,)):
@@ -292,7 +295,7 @@ def draw(home: Home, shots: list[Shot]) -> None:
     executable = shutil.which("chromium")
     if executable is None:
         raise BraindashError("Chromium is not installed.", "apt-get install chromium")
-    run, study = subject_of(home)
+    named = subject_of(home)
     PICTURES.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     with served(home) as base, sync_api.sync_playwright() as playwright:
@@ -306,7 +309,7 @@ def draw(home: Home, shots: list[Shot]) -> None:
             page = context.new_page()
             page.set_default_timeout(60_000)
             try:
-                data = small(take(page, shot, base, run, study))
+                data = small(take(page, shot, base, named))
             except sync_api.TimeoutError as error:
                 failed.append(shot.name)
                 sys.stderr.write(f"{shot.name}.png  not taken: {str(error).splitlines()[0]}\n")

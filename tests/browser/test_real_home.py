@@ -63,7 +63,8 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
     page.locator("[data-painted='4']").wait_for()
     maps = page.get_by_role("img", name=re.compile("Flattened cortex"))
     assert maps.count() == 4
-    page.get_by_role("radio", name="q of the difference").click()
+    passing = page.get_by_role("radiogroup", name="Show only targets that pass")
+    passing.get_by_role("radio", name="q of the difference").click()
     page.wait_for_url("**mask=q_difference**")
     settle(page)
     again = visit(page.url.removeprefix(f"{server.url}/"))

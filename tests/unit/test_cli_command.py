@@ -39,6 +39,7 @@ EVERYTHING = TuneConfig(
     gradient_checkpointing="off",
     halve_on_memory=True,
     trackers=("tensorboard", "mlflow"),
+    analyses=("rsa",),
     group="a sweep",
     preset="a-iclr",
     window=WindowConfig(context=8.0, stride=0.5, readout="mean"),

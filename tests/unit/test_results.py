@@ -24,7 +24,9 @@ def data() -> xr.Dataset:
 
 
 def test_round_trip(tmp_path: Path, data: xr.Dataset) -> None:
-    write_results(tmp_path, {"encoding": data}, {"encoding": [{"r": np.float32(0.5), "r_norm": float("nan")}]})
+    row = {"model": "pretrained", "subject": "a", "roi": "cortex", "layer": 0, "n_targets": 3}
+    row |= {"r": np.float32(0.5), "r_norm": float("nan")}
+    write_results(tmp_path, {"encoding": data}, {"encoding": [row]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         back = open_results(tmp_path)["encoding"].to_dataset()
