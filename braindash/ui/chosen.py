@@ -8,8 +8,11 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers
+from braindash.ui.glossary_help import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from braindash.runs.record import RunRow
     from braindash.ui.readers import Results
 
@@ -40,3 +43,27 @@ def results_of(row: RunRow) -> Results:
     except BraindashError as error:
         notices.mistake(error)
         st.stop()
+
+
+def compared_model(tuned: Sequence[str], help: str | None = None) -> str:
+    """Draw the choice of the model that stands beside the pretrained one: the brain-tuned one or a control."""
+    return links.select(
+        "model",
+        "Compared with pretrained",
+        tuned,
+        names=names.model,
+        kind="segments" if len(tuned) <= 3 else "select",
+        help=help or explain("brain_tuned", "control"),
+    )
+
+
+def mapped_subject(subjects: Sequence[str], label: str) -> str:
+    """Draw the choice of the one subject whose targets are mapped."""
+    return links.select("map_subject", label, subjects, kind="segments" if len(subjects) <= 4 else "select")
+
+
+def mapped_layer(results: Results, label: str, help: str | None = None) -> int:
+    """Draw the slider of the layer that is mapped; a layer that the run lacks is the last."""
+    first, last = results.layers[0], results.last_layer
+    layer = st.slider(label, first, last, value=last, key="layer", bind="query-params", width=320, help=help)
+    return layer if layer in results.layers else last

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import cortex_canvas, links, names, readers, selection_view, target_view
+from braindash.ui import cortex_canvas, names, readers, selection_view, target_view
 from braindash.ui.charts import chart, theme
+from braindash.ui.chosen import mapped_layer, mapped_subject
 from braindash.ui.map_values import View, limits, short_title, unit, values_of
 from braindash.ui.text import count, escape
 
@@ -55,16 +56,8 @@ def _view(row: RunRow, results: Results, model: str, measure: str, subjects: lis
     from braindash.runs.results import ATTRS, RESULTS
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        subject = links.select("map_subject", "Subject", subjects, kind="segments" if len(subjects) <= 4 else "select")
-        layer = st.slider(
-            "Layer",
-            results.layers[0],
-            results.layers[-1],
-            value=results.last_layer,
-            key="layer",
-            bind="query-params",
-            width=320,
-        )
+        subject = mapped_subject(subjects, "Subject")
+        layer = mapped_layer(results, "Layer")
     run = readers.store().get(row.id)
     return View(
         str(run.path),
@@ -73,7 +66,7 @@ def _view(row: RunRow, results: Results, model: str, measure: str, subjects: lis
         readers.study_mark(row.study),
         subject,
         model,
-        layer if layer in results.layers else results.last_layer,
+        layer,
         measure,
         outlines=False,
         labels=False,

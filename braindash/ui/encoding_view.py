@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, kept, links, names, tables
 from braindash.ui.charts import chart, theme
+from braindash.ui.chosen import compared_model
 from braindash.ui.glossary_help import explain
 from braindash.ui.results import groups_note
 from braindash.ui.text import count, escape
@@ -33,14 +34,7 @@ def choose(results: Results, *, subjects: bool = True) -> Choice:
     tuned = [m for m in results.models if m != "pretrained"] or list(results.models)
     measures = tables.measures(results)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        model = links.select(
-            "model",
-            "Compared with pretrained",
-            tuned,
-            names=names.model,
-            kind="segments" if len(tuned) <= 3 else "select",
-            help=explain("brain_tuned", "control"),
-        )
+        model = compared_model(tuned)
         measure = links.select(
             "measure",
             "Measure",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import explorer_data, explorer_stage, links, names, notices, readers, tables
+from braindash.ui.chosen import compared_model
 from braindash.ui.explorer_data import TARGET, Choice
 from braindash.ui.glossary_help import explain
 from braindash.ui.layout import CORTEX
@@ -73,13 +74,8 @@ def _choices(row: RunRow, results: Results) -> tuple[Choice, Story, str, int | N
         notices.mistake(error)
         return None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        model = links.select(
-            "model",
-            "Compared with pretrained",
-            tuned,
-            names=names.model,
-            kind="segments" if len(tuned) <= 3 else "select",
-            help="The brain-tuned model, or one of its controls: the same tuning without what the responses say.",
+        model = compared_model(
+            tuned, "The brain-tuned model, or one of its controls: the same tuning without what the responses say."
         )
         subject = links.select(
             "subject", "Subject", subjects, kind="segments" if len(subjects) <= 4 else "select", always=True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.ui import electrodes_view, links, map_parts, names, readers
+from braindash.ui.chosen import mapped_layer, mapped_subject
 from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import (
     CLEAR_Q,
@@ -66,19 +67,8 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
     from braindash.runs.results import ATTRS, RESULTS
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        subject = links.select(
-            "map_subject", "Subject of the maps", subjects, kind="segments" if len(subjects) <= 4 else "select"
-        )
-        layer = st.slider(
-            "Layer of the maps",
-            results.layers[0],
-            results.layers[-1],
-            value=results.last_layer,
-            key="layer",
-            bind="query-params",
-            width=320,
-            help=explain("layer", "state_0"),
-        )
+        subject = mapped_subject(subjects, "Subject of the maps")
+        layer = mapped_layer(results, "Layer of the maps", explain("layer", "state_0"))
         large = st.toggle("Large maps, one a row", key="large", bind="query-params")
         cortex_map = readers.cortex_map(row.study, subject)
         known = cortex_map is not None and bool(outlined(cortex_map.space))
@@ -108,7 +98,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         readers.study_mark(row.study),
         subject,
         model,
-        layer if layer in results.layers else results.last_layer,
+        layer,
         measure,
         outlines,
         outlines and labels and large,

@@ -88,3 +88,10 @@ def _without_results(rows: Sequence[RunRow]) -> None:
             "resumes what can be resumed."
         )
     st.page_link(RUNS.path, label="Open the run", icon=RUNS.icon, query_params={"run": newest.id})
+
+
+def nothing_tuned() -> None:
+    """Say what to do where the home has no run at all."""
+    st.markdown("No model has been tuned in this home yet. Launch one from the form, or see it work first:")
+    st.code("braindash demo", language=None)
+    st.page_link(TUNE.path, label="Open the form", icon=TUNE.icon)

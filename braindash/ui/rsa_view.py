@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, links, names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
+from braindash.ui.chosen import compared_model
 from braindash.ui.glossary_help import explain
 from braindash.ui.results import groups_note
 from braindash.ui.rsa_data import Choice, Rsa
@@ -38,14 +39,7 @@ def choose(rsa: Rsa) -> Choice:
     """Draw the choices that hold for the whole page; the cell is chosen beside the maps."""
     tuned = list(rsa.tuned) or list(rsa.models)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        model = links.select(
-            "model",
-            "Compared with pretrained",
-            tuned,
-            names=names.model,
-            kind="segments" if len(tuned) <= 3 else "select",
-            help=explain("brain_tuned", "control"),
-        )
+        model = compared_model(tuned)
         measure = "similarity"
         if rsa_data.has_partial(rsa):
             measure = links.select(

@@ -5,8 +5,8 @@ import streamlit as st
 from braindash.figures.run_curves import MOST_RUNS
 from braindash.runs.groups import by_group
 from braindash.runs.searching import all_tags
-from braindash.ui import group_view, links, live, marks_view, names, readers, run_actions, runs_table
-from braindash.ui.layout import COMPARE, RUNS, TUNE
+from braindash.ui import group_view, links, live, marks_view, names, notices, readers, run_actions, runs_table
+from braindash.ui.layout import COMPARE, RUNS
 from braindash.ui.text import count, escape, shorten
 
 NO_GROUP = NO_RUN = ""
@@ -14,9 +14,7 @@ NO_GROUP = NO_RUN = ""
 st.title("Runs")
 rows = {row.id: row for row in readers.run_rows()}
 if not rows:
-    st.markdown("No model has been tuned in this home yet. Launch one from the form, or see it work first:")
-    st.code("braindash demo", language=None)
-    st.page_link(TUNE.path, label="Open the form", icon=TUNE.icon)
+    notices.nothing_tuned()
     st.stop()
 
 groups = by_group(rows.values())

@@ -3,15 +3,12 @@
 import streamlit as st
 
 from braindash.ui import compare_learning, compare_runs, compare_scores, compare_table, marks_view, notices, readers
-from braindash.ui.layout import TUNE
 from braindash.ui.text import escape, shorten
 
 st.title("Compare")
 rows = {row.id: row for row in readers.run_rows()}
 if not rows:
-    st.markdown("No model has been tuned in this home yet. Launch one from the form, or see it work first:")
-    st.code("braindash demo", language=None)
-    st.page_link(TUNE.path, label="Open the form", icon=TUNE.icon)
+    notices.nothing_tuned()
     st.stop()
 
 marks = marks_view.marks_of(rows.values())
