@@ -3,7 +3,7 @@
 All times are milliseconds by the browser's own clock, from the input (or the start of the navigation):
 "heading" is the first frame with a heading; "asked" when the browser has told the server (some of
 Streamlit's widgets wait before they do); "script" when the page's script has ended; "drawn" when the last
-thing on the page, charts and maps too, has changed and nothing more followed for a quarter of a second.
+thing on the page, charts and maps too, has changed and nothing more followed for half a second.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-QUIET = 250  # ms without a change
+QUIET = 500  # ms without a change
 TIMEOUT = 60_000
 BLANK = 'import streamlit as st\nst.set_page_config(page_title="blank", layout="wide")\nst.title("Blank")\n'
 
 # set up before anything else runs in the page
 CLOCK = """
 (() => {
-  const seen = { input: 0, heading: 0, asked: 0, script: 0, drawn: 0, painted: 0, paints: 0, state: "", before: "" };
+  const nothing = { input: 0, heading: 0, asked: 0, script: 0, drawn: 0, painted: 0, maps: 0, paints: 0 };
+  const seen = { ...nothing, state: "", before: "" };
   window.__seen = seen;
   seen.arm = () => {
-    Object.assign(seen, { input: 0, heading: 0, asked: 0, script: 0, drawn: 0, painted: 0, paints: 0, armed: true });
+    Object.assign(seen, nothing, { armed: true });
     seen.before = document.querySelector("[data-testid=stHeading]")?.innerText ?? "";
   };
   const now = () => performance.now();
@@ -58,7 +59,8 @@ CLOCK = """
     look();
     for (const r of records) {
       const at = r.target.nodeType === 1 ? r.target : r.target.parentElement;
-      const within = at?.closest("[data-testid=stMain]") && !at.closest("[data-testid=stStatusWidget]");
+      // what stands inside a canvas is said by screen readers and never painted: tables write it 200 ms late on purpose
+      const within = at?.closest("[data-testid=stMain]") && !at.closest("[data-testid=stStatusWidget], canvas");
       if (within && r.type !== "attributes") { seen.drawn = now(); break; }
     }
   }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true,
@@ -67,9 +69,17 @@ CLOCK = """
   CanvasRenderingContext2D.prototype.putImageData = function (...given) {
     put.apply(this, given);
     seen.painted = seen.drawn = now();
+    if (this.canvas.classList.contains("below")) seen.maps = now(); // plotly, too, puts images
     seen.paints += 1;
   };
-  seen.quiet = (ms) => seen.script > 0 && seen.state === "notRunning"
+  const write = CanvasRenderingContext2D.prototype.fillText; // tables are drawn, not written into the page
+  CanvasRenderingContext2D.prototype.fillText = function (...given) {
+    write.apply(this, given);
+    if (this.canvas.closest("[data-testid=stMain]")) seen.drawn = now();
+  };
+  // a part whose code is still being fetched or read keeps its place with a skeleton
+  const waiting = () => document.querySelector("[data-testid=stMain] [data-testid=stSkeleton]");
+  seen.quiet = (ms) => seen.script > 0 && seen.state === "notRunning" && !waiting()
     && now() - Math.max(seen.script, seen.drawn, seen.input) > ms;
 })();
 """
@@ -190,7 +200,7 @@ def seen(page: Any) -> dict[str, float]:
     found: dict[str, float] = page.evaluate(
         "() => { const s = __seen, of = (t) => t ? t - s.input : 0;"
         " return { heading: of(s.heading), asked: of(s.asked), script: of(s.script),"
-        " drawn: of(Math.max(s.drawn, s.script)), painted: of(s.painted), paints: s.paints }; }"
+        " drawn: of(Math.max(s.drawn, s.script)), painted: of(s.painted), maps: of(s.maps), paints: s.paints }; }"
     )
     return found
 

@@ -206,8 +206,9 @@ def _grid(records: pd.DataFrame, rois: Sequence[str], columns: int, theme: Theme
         gridcolor=colours.grid,
         zeroline=False,
         tickfont={"size": 12},
+        automargin=False,
     )
-    fig.update_yaxes(gridcolor=colours.grid, zeroline=False, tickfont={"size": 12}, nticks=6)
+    fig.update_yaxes(gridcolor=colours.grid, zeroline=False, tickfont={"size": 12}, nticks=6, automargin=False)
     return fig
 
 

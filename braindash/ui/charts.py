@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
     from braindash.figures.style import ThemeName
 
-PLOT_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+PLOT_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    # eight more elements a panel, invisible, drawn anew with every change: half the time of a figure of many panels
+    "showAxisDragHandles": False,
+}
 MOST = 60  # things of one page that can be bookmarked
 _SHOWN = "_charts_shown"
 

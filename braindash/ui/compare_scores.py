@@ -13,7 +13,7 @@ from braindash.errors import BraindashError
 from braindash.figures.run_curves import RunCurve, run_curves
 from braindash.figures.run_scores import ScoreColumn, ScoreDot, score_dots
 from braindash.runs.seed_scores import ALL, Over, SettingScore, score_rows, setting_scores, spread_table
-from braindash.ui import kept, links, names, notices, readers, tables
+from braindash.ui import kept, links, names, notices, readers
 from braindash.ui.charts import chart, theme
 from braindash.ui.compare_files import csv_bytes
 from braindash.ui.compare_runs import Chosen
@@ -79,7 +79,7 @@ def choose(runs: Sequence[Chosen]) -> Scored | None:
     without = [c.letter for c in runs if c.results is None and not c.problem]
     if without:
         st.caption(f"Not evaluated, so without scores\\: {', '.join(without)}\\.")
-    common = [m for m in ("r_norm", "r") if all(m in tables.measures(c.results) for c in evaluated if c.results)]
+    common = [m for m in ("r_norm", "r") if all(m in c.results.measures for c in evaluated if c.results)]
     measure = links.select(
         "measure",
         "Measure",

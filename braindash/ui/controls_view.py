@@ -28,7 +28,7 @@ def section(results: Results) -> None:
     controls = controls_of(results)
     if not controls or "brain_tuned" not in results.models:
         return
-    measure, subject, layer = tables.measures(results)[0], results.subjects[0], results.last_layer
+    measure, subject, layer = results.measures[0], results.subjects[0], results.last_layer
     summary = results.records.get("summary") or {}
     regions = tables.main_regions(results)
     roi = str(summary["region"]) if summary.get("region") in results.regions else regions[-1]

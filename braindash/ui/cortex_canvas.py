@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE, ONE_BY_ONE = 420, 4000  # least width of a map on the page, px
 Q_ENDS = (0.001, 0.2)  # a q beyond them is said to be so
 AREA, TARGET = "area", "target"  # in the address
+PAINTED = "_maps_painted"  # of a session: its browser has drawn maps before
 
 
 def draw(view: View, maps: Sequence[Which], large: bool) -> None:
@@ -43,7 +44,10 @@ def draw(view: View, maps: Sequence[Which], large: bool) -> None:
         least_width=ONE_BY_ONE if large else SIDE_BY_SIDE,
         extras=_extras(view, tuple(maps)),
         area=selected_area(),
+        report=not painted(),
     )
+    if told.painted:
+        st.session_state[PAINTED] = True
     clicked = told.target is not None and told.target != selected(n_targets)
     drawn = told.area is not None and told.area != selected_area()
     if clicked and told.target is not None:
@@ -52,6 +56,15 @@ def draw(view: View, maps: Sequence[Which], large: bool) -> None:
         st.session_state[AREA] = st.query_params[AREA] = format_area(told.area)
     if clicked or drawn:
         st.rerun()
+
+
+def painted() -> bool:
+    """Whether the reader has seen a map in this session.
+
+    A browser reads five megabytes of plotly, about a second's work, when it meets the first chart. A page whose
+    maps matter most sends its charts when these are on the screen; later visits have everything at hand.
+    """
+    return bool(st.session_state.get(PAINTED))
 
 
 def _panel(view: View, which: Which) -> Panel:

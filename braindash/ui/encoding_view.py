@@ -32,7 +32,7 @@ class Choice:
 def choose(results: Results, *, subjects: bool = True) -> Choice:
     """Draw the choices that hold for the whole page; that of the subject only where ``subjects`` says so."""
     tuned = [m for m in results.models if m != "pretrained"] or list(results.models)
-    measures = tables.measures(results)
+    measures = results.measures
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         model = compared_model(tuned)
         measure = links.select(

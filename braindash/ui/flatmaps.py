@@ -173,6 +173,9 @@ def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
 
     with st.spinner("Drawing the cortex. The first time takes some seconds more …"):
         cortex_canvas.draw(view, maps, bool(st.session_state.get("large")))
+    if not cortex_canvas.painted():
+        st.caption("Target by target, files and the 3-D view follow as soon as the maps are drawn.")
+        return
     target_view.target_panel(view, results)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.caption(

@@ -1,6 +1,7 @@
 """Figures are kept by what they are drawn from: to build one costs more than all else that a page does.
 
-plotly checks every property of every trace, some milliseconds a trace; most runs of a page draw what was drawn before.
+plotly checks every property of every trace, some milliseconds a trace, and packs every array each time a figure is
+sent, as much again; most runs of a page draw what was drawn before.
 """
 
 from __future__ import annotations
@@ -33,4 +34,8 @@ def figure(draw: Callable[..., go.Figure], /, *args: Any, **kwargs: Any) -> go.F
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _drawn(module: str, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> go.Figure:
     draw: Callable[..., go.Figure] = getattr(importlib.import_module(module), name)
-    return draw(*args, **kwargs)
+    drawn = draw(*args, **kwargs)
+    packed = drawn.to_dict()
+    # what Streamlit sends, and no more than that: nobody changes it, so nobody needs a copy
+    drawn.to_dict = lambda: packed
+    return drawn

@@ -8,6 +8,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import kept, names, notices, readers
+from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape
@@ -51,7 +52,7 @@ def section(run: Run, results: Results, subject: str) -> None:
         )
         st.code(f"braindash partition {run.id}", language=None)
         return
-    _draw(document, results, subject)
+    st.fragment(guarded(_draw))(document, results, subject)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def _mark(path: str) -> tuple[int, int]:
 
 
 _Seen = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+_ROWS = "_run_rows"  # of one run of a page; nothing outside it, such as in a fragment
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -64,8 +66,27 @@ def _known_rows(home_path: str) -> dict[str, tuple[_Seen, RunRow]]:
 def run_rows() -> list[RunRow]:
     """Return one row a run, newest first, reading only folders that have changed.
 
-    A run at work is always asked again: that its process has died changes no file.
+    A run at work is always asked again: that its process has died changes no file. Within one run of a page, the
+    folders are looked at once.
     """
+    if _ROWS not in st.session_state:
+        return _changed_rows()
+    if st.session_state[_ROWS] is None:
+        st.session_state[_ROWS] = _changed_rows()
+    return list(st.session_state[_ROWS])
+
+
+def begin() -> None:
+    """Look at the runs anew; called by the router before it draws anything."""
+    st.session_state[_ROWS] = None
+
+
+def end() -> None:
+    """Forget the runs; called by the router at the end, since a fragment runs without it."""
+    st.session_state.pop(_ROWS, None)
+
+
+def _changed_rows() -> list[RunRow]:
     from braindash.ui.names import LIVE_STATES
 
     place, runs = home(), store()
@@ -106,6 +127,17 @@ class Results:
     @property
     def last_layer(self) -> int:
         return self.layers[-1]
+
+    @cached_property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that the run has: normalised first, where there are noise ceilings."""
+        return ("r_norm", "r") if self.encoding["r_norm"].notna().any() else ("r",)
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """The regions with a value in the first measure."""
+        with_value = set(self.encoding.loc[self.encoding[self.measures[0]].notna(), "roi"].astype(str))
+        return tuple(roi for roi in self.regions if roi in with_value)
 
     def title(self, roi: str) -> str:
         """Return what the run calls a region; "Whole cortex" is "All targets" where there is no cortex."""

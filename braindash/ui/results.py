@@ -46,7 +46,7 @@ def answer(row: RunRow, results: Results) -> None:
 
 def headline(results: Results) -> None:
     """Show the numbers that the answer rests on, each with its interval and n."""
-    measure = tables.measures(results)[0]
+    measure = results.measures[0]
     subject, last = results.subjects[0], results.last_layer
     summary = results.records.get("summary") or {}
     tuned = [m for m in results.models if m != "pretrained"]
@@ -102,7 +102,7 @@ def curves_section(results: Results) -> None:
     from braindash.figures import difference_curves, layer_curves
 
     st.subheader("Prediction by layer and region", help=explain("encoding_model", "layer", "test_stories"))
-    available = tables.measures(results)
+    available = results.measures
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = links.select(
             "measure",

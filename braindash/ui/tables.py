@@ -20,11 +20,6 @@ _FEW_REGIONS = 20  # of a study's own; more are shown when asked for
 CHANGE = {"r_norm": ("delta_r_norm", "r_norm_ci_low", "r_norm_ci_high"), "r": ("delta_r", "ci_low", "ci_high")}
 
 
-def measures(results: Results) -> list[str]:
-    """Return the measures that the run has: normalised first, where there are noise ceilings."""
-    return ["r_norm", "r"] if results.encoding["r_norm"].notna().any() else ["r"]
-
-
 def curves(results: Results, subject: str, measure: str, models: Sequence[str], regions: Sequence[str]) -> pd.DataFrame:
     """Return the rows of `braindash.figures.layer_curves` for one subject."""
     return _long(results.encoding, LEVEL[measure], measure, subject, models, regions)
@@ -147,19 +142,16 @@ def map_regions(results: Results) -> tuple[list[str], list[str]]:
     from braindash.runs.own_regions import recorded_groups
 
     groups = {*TITLES, *recorded_groups(results.records)}
-    rows = results.encoding
-    measured = set(rows.loc[rows[measures(results)[0]].notna(), "roi"].astype(str))
-    with_value = [roi for roi in results.regions if roi in measured]
-    named = [roi for roi in with_value if roi in groups]
-    parcels = [roi for roi in with_value if roi not in groups]
+    named = [roi for roi in results.measured if roi in groups]
+    parcels = [roi for roi in results.measured if roi not in groups]
     few = len(parcels) <= _FEW_REGIONS
-    return (with_value, []) if few else (named, parcels)
+    return (list(results.measured), []) if few else (named, parcels)
 
 
 def excluded_sentences(results: Results) -> list[str]:
     """Say in words which targets were left out of what, and why."""
     said: list[str] = []
-    normalised = "r_norm" in measures(results)
+    normalised = "r_norm" in results.measures
     for subject, reasons in (results.records.get("excluded") or {}).items():
         if not isinstance(reasons, dict):
             continue

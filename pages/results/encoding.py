@@ -3,6 +3,7 @@
 import streamlit as st
 
 from braindash.ui import chosen, encoding_view, layout, notices, partition_view, readers
+from braindash.ui.barrier import guarded
 
 st.title("Encoding")
 row = chosen.evaluated_run()
@@ -10,8 +11,9 @@ results = chosen.results_of(row)
 
 notices.caveats(results.caveats)
 choice = encoding_view.choose(results)
-encoding_view.table(results, choice)
-encoding_view.curves(results, choice)
+# parts whose own controls change nothing else are drawn anew alone
+st.fragment(guarded(encoding_view.table))(results, choice)
+st.fragment(guarded(encoding_view.curves))(results, choice)
 st.page_link(
     layout.CORTEX.path,
     label="The same on the cortex: maps of every target",

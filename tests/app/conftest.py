@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from braindash.config import Home
 from braindash.ui import barrier
+from braindash.ui.cortex_canvas import PAINTED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -46,6 +47,7 @@ def open_page(home: Home) -> OpenPage:
 
     def open_(name: str, **address: Any) -> AppTest:
         page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        page.session_state[PAINTED] = True  # as a browser tells that has drawn the maps
         page.switch_page(PAGES[name])
         for key, value in address.items():
             page.query_params[key] = value

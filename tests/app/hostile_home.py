@@ -16,6 +16,7 @@ from test_partition_section import write as write_partition
 
 from braindash.config import Home
 from braindash.ui import barrier
+from braindash.ui.cortex_canvas import PAINTED
 from braindash.ui.layout import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,7 @@ def add_whole(home: Home, name: str = "whole", **more: object) -> str:
 def open_any(page: str, **address: str | list[str]) -> AppTest:
     """Open a page by its address; it must end in time and say nothing that was not foreseen."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SECONDS)
+    app.session_state[PAINTED] = True  # as a browser tells that has drawn the maps
     app.switch_page(PAGES[page])
     for key, value in address.items():
         app.query_params[key] = value

@@ -81,6 +81,7 @@ class Told:
 
     target: int | None = None  # clicked
     area: tuple[tuple[int, int], ...] | None = None  # drawn; as of `braindash.cortex.area`
+    painted: bool = False  # the maps are on the screen, for the first time in this session
 
 
 @st.cache_resource(show_spinner=False)
@@ -106,6 +107,7 @@ def flatmaps(
     least_width: int = 420,
     extras: Sequence[Extra] = (),
     area: Sequence[tuple[int, int]] | None = None,
+    report: bool = False,
 ) -> Told:
     """Draw the maps side by side where there is room; return what was clicked or drawn in this run of the page.
 
@@ -130,6 +132,8 @@ def flatmaps(
     extras : sequence of Extra
     area : corners, optional
         What lies outside is covered.
+    report : bool
+        Tell once the maps are painted, or cannot be: the page runs anew then.
     """
     from braindash.cortex.area import parse_area
 
@@ -147,6 +151,7 @@ def flatmaps(
             "selected": -1 if selected is None else selected,
             "least": least_width,
             "area": [list(corner) for corner in area] if area else None,
+            "report": report,
             "maps": [_described(p) | {"values": _address(p.values, key, str(i))} for i, p in enumerate(panels)],
             "extras": [
                 {
@@ -158,11 +163,13 @@ def flatmaps(
         },
         on_target_change=lambda: None,
         on_area_change=lambda: None,
+        on_painted_change=lambda: None,
     )  # fmt: skip
     target, drawn = getattr(result, "target", None), getattr(result, "area", None)
     return Told(
         target if isinstance(target, int) and 0 <= target < n_targets else None,
         parse_area(_as_text(drawn)),
+        getattr(result, "painted", None) is True,
     )
 
 

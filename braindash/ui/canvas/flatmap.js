@@ -6,6 +6,9 @@ const OUTSIDE = -1;
 const GREY = [150, 205]; // sulcus, gyrus
 const kept = (globalThis.__braindashMaps ??= new Map()); // by address, for all maps of the page
 const MOST_KEPT = 64;
+const PATIENCE = 4000; // ms
+const shadings = new Map();
+const MOST_SHADINGS = 8;
 
 function fetched(address, decode) {
   if (kept.has(address)) {
@@ -31,12 +34,17 @@ function readIndex(width, height) {
   return (bytes) => {
     const n = width * height;
     const target = new Int32Array(n);
-    let at = 0;
+    const [inside, shown] = [new Uint32Array(n), new Uint32Array(n)];
+    let [at, count] = [0, 0];
     for (let i = 0; i < n; i++) {
       at += bytes[i] | (bytes[n + i] << 8) | (bytes[2 * n + i] << 16) | (bytes[3 * n + i] << 24);
       target[i] = at;
+      if (at === OUTSIDE) continue;
+      inside[count] = i;
+      shown[count++] = 2 * at + (bytes[4 * n + i] ? 1 : 0);
     }
-    return { target, gyrus: bytes.subarray(4 * n, 5 * n) };
+    // of the pixels within the outline: where they are; twice the number of their target, and 1 more on a gyrus
+    return { target, inside: inside.slice(0, count), shown: shown.slice(0, count) };
   };
 }
 
@@ -51,29 +59,49 @@ function readImage(address) {
   return kept.get(address);
 }
 
-function paint(canvas, index, map, values, nTargets) {
-  const { width, height } = canvas;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  const out = new Uint32Array(image.data.buffer);
-  const colours = map.palette;
-  const opacity = values.length > nTargets ? values.subarray(nTargets) : null;
-  // one colour a target on a gyrus and one in a sulcus, then pixels only copy
-  const table = [new Uint32Array(nTargets + 1), new Uint32Array(nTargets + 1)];
-  for (let side = 0; side < 2; side++) {
-    const grey = GREY[side];
-    table[side][0] = (255 << 24) | (grey << 16) | (grey << 8) | grey;
-    for (let t = 0; t < nTargets; t++) {
-      const code = values[t];
-      const a = code === 0 ? 0 : opacity ? opacity[t] / 255 : 1;
-      const rgb = code === 0 ? 0 : colours[code - 1];
-      const mix = (shift) => Math.round(a * ((rgb >> shift) & 255) + (1 - a) * grey);
-      table[side][t + 1] = (255 << 24) | (mix(0) << 16) | (mix(8) << 8) | mix(16);
+// the colour of every value (low byte) at every opacity (next byte), in sulci and then on gyri; once a colour map
+function shades(palette) {
+  const name = palette.join();
+  if (!shadings.has(name)) {
+    const made = new Uint32Array(2 << 16);
+    for (let code = 0; code < 256; code++) {
+      const rgb = code ? palette[code - 1] : 0;
+      const [r, g, b] = [(rgb >> 16) & 255, (rgb >> 8) & 255, rgb & 255];
+      for (let opacity = 0; opacity < 256; opacity++) {
+        const o = code ? opacity : 0;
+        for (let side = 0; side < 2; side++) {
+          const grey = (255 - o) * GREY[side] + 127; // and a half, to round
+          const mixed = (channel) => ((o * channel + grey) / 255) | 0;
+          made[(side << 16) | (opacity << 8) | code] = (255 << 24) | (mixed(b) << 16) | (mixed(g) << 8) | mixed(r);
+        }
+      }
     }
+    shadings.set(name, made);
+    while (shadings.size > MOST_SHADINGS) shadings.delete(shadings.keys().next().value);
   }
-  const { target, gyrus } = index;
-  for (let i = 0; i < out.length; i++) out[i] = target[i] === OUTSIDE ? 0 : table[gyrus[i]][target[i]];
-  context.putImageData(image, 0, 0);
+  return shadings.get(name);
+}
+
+// what a pixel looks up: number 0 is cortex without a target, which has no value
+function looks(values, nTargets) {
+  const look = new Uint16Array(nTargets + 1);
+  const faded = values.length > nTargets;
+  for (let t = 0; t < nTargets; t++) look[t + 1] = values[t] | ((faded ? values[nTargets + t] : 255) << 8);
+  return look;
+}
+
+function paint(panel, index, map, values, nTargets) {
+  const context = panel.below.getContext("2d");
+  panel.image ??= context.createImageData(panel.below.width, panel.below.height);
+  const out = new Uint32Array(panel.image.data.buffer);
+  const [colours, look] = [shades(map.palette), looks(values, nTargets)];
+  const { inside, shown } = index;
+  if (panel.index !== index) out.fill(0); // another subject has another outline
+  for (let i = 0; i < inside.length; i++) {
+    const at = shown[i];
+    out[inside[i]] = colours[((at & 1) << 16) | look[at >> 1]];
+  }
+  context.putImageData(panel.image, 0, 0);
 }
 
 class Maps {
@@ -91,6 +119,8 @@ class Maps {
     this.send = send;
     const turn = ++this.drawn;
     this.layOut();
+    // the page's other parts wait for the maps, but not for ever
+    if (data.report) setTimeout(() => this.tell(), PATIENCE);
     try {
       const [index, regions, above, ...values] = await Promise.all([
         fetched(data.index, readIndex(data.width, data.height)),
@@ -102,15 +132,29 @@ class Maps {
       if (index !== this.index) this.places = new Map(); // centres of targets: another subject has others
       Object.assign(this, { index, regions, above, values });
       const began = performance.now();
-      this.panels.forEach((p, i) => paint(p.below, index, data.maps[i], values[i], data.n));
+      this.panels.forEach((p, i) => {
+        const drawn = [data.maps[i].values, ...data.maps[i].palette].join();
+        if (p.index !== index || p.drawn !== drawn) paint(p, index, data.maps[i], values[i], data.n);
+        if (p.lines.shows !== above) trace(p.lines, above);
+        Object.assign(p, { index, drawn });
+        p.lines.shows = above;
+      });
       this.markAll();
       this.root.dataset.painted = String(data.maps.length);
       this.root.dataset.ms = (performance.now() - began).toFixed(1);
+      requestAnimationFrame(() => setTimeout(() => this.tell())); // once they are on the screen
     } catch (error) {
       if (turn !== this.drawn) return;
       this.grid.replaceChildren(element("div", "failed", `The maps could not be drawn (${error.message}). Reload the page.`));
       this.key = null;
+      this.tell();
     }
+  }
+
+  tell() {
+    if (!this.data.report || this.told) return;
+    this.told = true;
+    this.send.painted(true);
   }
 
   layOut() {
@@ -141,11 +185,12 @@ class Maps {
     const title = element("h4");
     const stage = element("div", "stage");
     const below = element("canvas", "below");
+    const lines = element("canvas", "lines");
     const over = element("canvas", "above");
-    for (const canvas of [below, over]) [canvas.width, canvas.height] = [data.width, data.height];
+    for (const canvas of [below, lines, over]) [canvas.width, canvas.height] = [data.width, data.height];
     over.setAttribute("role", "img");
     over.tabIndex = 0;
-    stage.append(below, over);
+    stage.append(below, lines, over);
     const under = element("div");
     frame.append(title, stage, under);
     const share = (event) => {
@@ -181,7 +226,7 @@ class Maps {
       if (!ended && !this.lasso.on && target >= 0) this.send.target(target);
     });
     over.addEventListener("keydown", (event) => this.step(event));
-    return { frame, title, below, over, legend: under, number: i };
+    return { frame, title, below, lines, over, legend: under, number: i };
   }
 
   targetAt(x, y) {
@@ -251,12 +296,11 @@ class Maps {
     }
   }
 
-  // outlines, the area, the cursor on every map, and a ring around the target that was chosen
+  // the area, the cursor on every map, and a ring around the target that was chosen
   mark(panel, selected, page) {
     const { data } = this;
     const context = panel.over.getContext("2d");
     context.clearRect(0, 0, data.width, data.height);
-    if (this.above) context.drawImage(this.above, 0, 0, data.width, data.height);
     veil(context, data.area, data.width, data.height, page);
     sketch(context, this.lasso.points, data.width, data.height);
     panel.over.classList.toggle("drawing", this.lasso.on);
@@ -276,6 +320,13 @@ class Maps {
       if (place) ring(...place, 12, "#ff3b7f");
     }
   }
+}
+
+// outlines and names of regions, on a canvas of their own: they stay while the cursor moves
+function trace(canvas, picture) {
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
 }
 
 function centre(target, wanted, width) {
@@ -304,5 +355,6 @@ export default function (component) {
   maps.show(data, {
     target: (target) => setTriggerValue("target", target),
     area: (points) => setTriggerValue("area", points),
+    painted: (done) => setTriggerValue("painted", done),
   });
 }
