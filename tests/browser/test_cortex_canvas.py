@@ -82,13 +82,13 @@ def test_maps_are_painted_as_the_server_draws_them(
     page.get_by_role("slider").first.press("ArrowLeft")
     page.get_by_role("radio", name="Accuracy", exact=True).click()
     page.get_by_text("Region outlines", exact=True).click()
-    page.wait_for_function(
-        "() => { const c = document.querySelector('canvas.lines'); return c.getContext('2d')"
-        ".getImageData(0, 0, c.width, c.height).data.some((v) => v); }"
-    )
+    for _ in range(100):
+        if pixels(page, "lines")[..., 3].any():
+            break
+        page.wait_for_timeout(100)
+    else:
+        raise AssertionError("no outlines")
     settle(page)
-    page.locator("[data-painted='2']").wait_for()
-    page.wait_for_timeout(500)
     after = pixels(page, "below")
     assert (after != before).any(-1).mean() > 0.2
     same_picture(after, drawn_by_the_server(server.home, run_id, last - 1, "accuracy", "pretrained"))
