@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from browser import Server, act, browser_spent, visit, window
+from playwright.sync_api import TimeoutError
 
 MOST = 20  # controls of a page that are worked
 ROUNDS = 3  # there and back, once both are known
@@ -42,10 +44,14 @@ def measure(browser: Any, server: Server, url: str, page_name: str) -> list[dict
         client.on("Network.loadingFinished", lambda e: _count(received, e["encodedDataLength"]))
         for control in list(_controls(page))[:MOST]:
             received[0] = 0
-            first = act(page, control.there)
-            n_bytes = received[0]
-            before = server.spent(), browser_spent()
-            ways = [act(page, way) for _ in range(ROUNDS) for way in (control.back, control.there)]
+            try:
+                first = act(page, control.there)
+                n_bytes = received[0]
+                before = server.spent(), browser_spent()
+                ways = [act(page, way) for _ in range(ROUNDS) for way in (control.back, control.there)]
+            except TimeoutError as error:  # one control that cannot be worked must not cost the other figures
+                print(f"{page_name}, {control.name}: {str(error).splitlines()[0]}", file=sys.stderr)
+                break  # what the page holds now is not known
             spent = [
                 1000 * (now - then) / len(ways)
                 for now, then in zip((server.spent(), browser_spent()), before, strict=True)

@@ -183,9 +183,10 @@ def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
             width="content",
         )
         map_files.menus(view, maps, results.caveats)
-    if view.mask != "none":
-        for which in maps:
-            st.text(f"{short_title(view, which)}: {map_files.passing_sentence(view, which)}")
+    with st.container():  # a place of its own: what comes and goes would make the browser draw all that follows anew
+        if view.mask != "none":
+            for which in maps:
+                st.text(f"{short_title(view, which)}: {map_files.passing_sentence(view, which)}")
     viewer3d.section(view, results.caveats)
     for which in maps:
         map_files.offer(view, which)
@@ -194,7 +195,10 @@ def _maps(view: View, maps: Sequence[Which], results: Results) -> None:
 
 
 def _explained(view: View, maps: Sequence[Which]) -> None:
-    with st.expander("How to read the maps", icon=":material/help:"):
+    how = st.expander("How to read the maps", icon=":material/help:", key="how_maps", bind="query-params")
+    if not how.open:  # some pages of text, sent only where they are read
+        return
+    with how:
         st.markdown(
             "Left hemisphere on the left, flattened; grey: gyri (light) and sulci (dark) where no value is shown. The "
             "maps of the two models share one scale, the same for all layers. The difference is centred on zero. "

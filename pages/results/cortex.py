@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from braindash.errors import BraindashError
 from braindash.ui import chosen, encoding_view, flatmaps, notices
+from braindash.ui.barrier import guarded
 
 st.title("Cortex")
 row = chosen.evaluated_run()
@@ -11,7 +11,5 @@ results = chosen.results_of(row)
 
 notices.caveats(results.caveats)
 choice = encoding_view.choose(results, subjects=False)
-try:
-    flatmaps.section(row, results, choice.model, choice.measure)
-except BraindashError as error:
-    notices.mistake(error)
+# the maps' own controls change nothing else: the page's head is not sent again
+st.fragment(guarded(flatmaps.section))(row, results, choice.model, choice.measure)
