@@ -84,15 +84,10 @@ def warm(browser: Any, server: Server, blank: Server, pages: Sequence[str], roun
                 before = server.spent(), browser_spent()
                 tab, times = visit(context, address(server, page))
                 links[page].append(times | processor(server, before))
-                elsewhere = "study" if page != "study" else "runs"
-                tab.get_by_test_id("stSidebarNav").get_by_role("link", name=titles[elsewhere], exact=True).click()
-                seen(tab)
-                tab.evaluate("__seen.arm()")
-                before = server.spent(), browser_spent()
-                tab.get_by_test_id("stSidebarNav").get_by_role("link", name=titles[page], exact=True).click()
                 try:
-                    tab.wait_for_function("__seen.heading > 0")
-                    clicks[page].append(seen(tab) | processor(server, before))
+                    go(tab, titles["study" if page != "study" else "runs"])
+                    before = server.spent(), browser_spent()
+                    clicks[page].append(go(tab, titles[page]) | processor(server, before))
                 except TimeoutError as error:  # one page that never comes to rest must not cost the other figures
                     print(f"{page}, by click: {str(error).splitlines()[0]}", file=sys.stderr)
                 tab.close()
@@ -107,6 +102,14 @@ def warm(browser: Any, server: Server, blank: Server, pages: Sequence[str], roun
         page: {"link": middle(links[page])} | ({"click": middle(clicks[page])} if clicks.get(page) else {})
         for page in links
     }
+
+
+def go(tab: Any, title: str) -> Row:
+    """Click a page in the navigation; return its times once it is at rest."""
+    tab.evaluate("__seen.arm()")
+    tab.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
+    tab.wait_for_function("__seen.heading > 0")
+    return seen(tab)
 
 
 def processor(server: Server, before: tuple[float, float]) -> Row:

@@ -79,7 +79,8 @@ CLOCK = """
   };
   // a part whose code is still being fetched or read keeps its place with a skeleton
   const waiting = () => document.querySelector("[data-testid=stMain] [data-testid=stSkeleton]");
-  seen.quiet = (ms) => seen.script > 0 && seen.state === "notRunning" && !waiting()
+  // a short script can begin and end between two looks: then only what it drew is seen
+  seen.quiet = (ms) => (seen.script > 0 || seen.drawn > 0) && seen.state === "notRunning" && !waiting()
     && now() - Math.max(seen.script, seen.drawn, seen.input) > ms;
 })();
 """
@@ -214,11 +215,11 @@ def visit(context: Any, url: str) -> tuple[Any, dict[str, float]]:
 
 
 def act(page: Any, action: Any) -> dict[str, float]:
-    """Do something on a page at rest and return its times; where the page never asked the server, ``asked`` is 0."""
+    """Do something on a page at rest and return its times; nothing where the page stays as it is."""
     page.evaluate("__seen.arm()")
     action()
     with contextlib.suppress(Exception):  # a control that asks nothing of the server
-        page.wait_for_function("__seen.asked > 0", timeout=1500)
-    if not page.evaluate("__seen.asked"):
+        page.wait_for_function("__seen.asked > 0 || __seen.drawn > 0", timeout=1500)
+    if not page.evaluate("__seen.asked || __seen.drawn"):
         return {}
     return seen(page)
