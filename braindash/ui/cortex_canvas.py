@@ -46,8 +46,9 @@ def draw(view: View, maps: Sequence[Which], large: bool) -> None:
         area=selected_area(),
         report=not painted(),
     )
-    if told.painted:
+    if told.painted and not painted():
         st.session_state[PAINTED] = True
+        st.rerun()  # the whole page: what it shows can be bookmarked now
     clicked = told.target is not None and told.target != selected(n_targets)
     drawn = told.area is not None and told.area != selected_area()
     if clicked and told.target is not None:

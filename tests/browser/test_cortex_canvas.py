@@ -74,6 +74,7 @@ def test_maps_are_painted_as_the_server_draws_them(
 
     # what waited for the maps is there, and its place is not held any more
     page.get_by_text("Target by target", exact=True).wait_for()
+    page.get_by_role("button", name="Bookmark this view").wait_for()
     settle(page)
     assert page.get_by_text(WAITS).count() == 0
 
