@@ -26,7 +26,18 @@ sys.path.insert(0, str(Path(__file__).parent / "parts"))
 import page_controls
 import page_maps
 import page_sessions
-from browser import Server, blank_server, braindash_server, browser_spent, chromium, seen, visit, window
+from browser import (
+    BLANK,
+    ONE_CHART,
+    Server,
+    braindash_server,
+    browser_spent,
+    chromium,
+    plain_server,
+    seen,
+    visit,
+    window,
+)
 from playwright.sync_api import TimeoutError
 from synthetic_home import build
 
@@ -37,6 +48,7 @@ PAINT, CONTROL, BEYOND_BLANK = 1000, 300, 500  # ms: first paint; a control; a p
 SWAP, MAP, PICTURE = 16, 100, 50  # ms to draw maps anew; kB of a map; ms of a picture drawn by the server
 TABLE = 1000  # ms: the table of 1,000 runs, whole
 MAP_PAGE, TABLE_PAGE = "cortex", "runs"
+PLAIN = ("blank", "one chart")
 
 Row = dict[str, Any]
 
@@ -69,18 +81,19 @@ def address(server: Server, page: str) -> str:
     return f"{server.url}/{'' if page == 'home' else page}"
 
 
-def warm(browser: Any, server: Server, blank: Server, pages: Sequence[str], rounds: int) -> dict[str, Row]:
-    """Visit the pages in turn, each by its address and by a click in the navigation, a blank page between them."""
+def warm(browser: Any, server: Server, plain: dict[str, Server], pages: Sequence[str], rounds: int) -> dict[str, Row]:
+    """Visit the pages in turn, each by its address and by a click in the navigation, plain pages between them."""
     context = window(browser)
-    links: dict[str, list[Row]] = {page: [] for page in ("blank", *pages)}
+    links: dict[str, list[Row]] = {page: [] for page in (*plain, *pages)}
     clicks: dict[str, list[Row]] = {page: [] for page in pages}
     titles = {p.url: p.title for entries in SECTIONS.values() for p in entries}
     try:
         for turn in range(rounds + 1):
             for page in pages:
-                tab, times = visit(context, blank.url)
-                tab.close()
-                links["blank"].append(times)
+                for name, other in plain.items():
+                    tab, times = visit(context, other.url)
+                    tab.close()
+                    links[name].append(times)
                 before = server.spent(), browser_spent()
                 tab, times = visit(context, address(server, page))
                 links[page].append(times | processor(server, before))
@@ -139,7 +152,7 @@ def judge(found: Row) -> list[Row]:
     def check(what: str, value: float, limit: float, unit: str, where: str) -> None:
         rows.append({"what": what, "limit": limit, "worst": value, "unit": unit, "where": where, "met": value <= limit})
 
-    warm_pages = {p: t for p, t in found["warm"].items() if p != "blank"}
+    warm_pages = {p: t for p, t in found["warm"].items() if p not in PLAIN}
     if warm_pages:
         for how, words in (("link", "by its address"), ("click", "by a click")):
             there = {p: t[how]["heading"] for p, t in warm_pages.items() if how in t}
@@ -200,9 +213,10 @@ def show_visits(found: Row) -> None:
         "ms                cold: heading  whole   address: heading  whole   × blank  + blank   click: heading  whole"
         "   processor: server  browser"
     )
-    print(f"{'blank':<14}{'':>17}{'':>7}{blank['heading']:>18.0f}{blank['drawn']:>7.0f}")
     for page, times in found["warm"].items():
-        if page == "blank":
+        if page in PLAIN:
+            plain = times["link"]
+            print(f"{page:<14}{'':>17}{'':>7}{plain['heading']:>18.0f}{plain['drawn']:>7.0f}")
             continue
         nothing = dict.fromkeys(("heading", "drawn", "maps", "server_cpu", "browser_cpu"), float("nan"))
         link, click, first = times["link"], times.get("click", nothing), found["cold"].get(page)
@@ -240,9 +254,9 @@ def main() -> None:
         server = braindash_server(home.path)
         server.start()
         try:
-            with blank_server() as blank:
+            with plain_server(BLANK) as blank, plain_server(ONE_CHART) as chart:
                 visited = pages if "warm" not in arguments.skip else []
-                found["warm"] = warm(browser, server, blank, visited, arguments.rounds)
+                found["warm"] = warm(browser, server, {"blank": blank, "one chart": chart}, visited, arguments.rounds)
             wanted = pages if "controls" not in arguments.skip else []
             found["controls"] = [
                 row for page in wanted for row in page_controls.measure(browser, server, address(server, page), page)

@@ -27,6 +27,8 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 QUIET = 500  # ms without a change
 TIMEOUT = 60_000
 BLANK = 'import streamlit as st\nst.set_page_config(page_title="blank", layout="wide")\nst.title("Blank")\n'
+# a browser reads plotly, five megabytes, before it draws its first chart: what every page with one pays at least
+ONE_CHART = BLANK + "import plotly.graph_objects as go\nst.plotly_chart(go.Figure(go.Scatter(y=[1, 2])))\n"
 
 # set up before anything else runs in the page
 CLOCK = """
@@ -147,11 +149,11 @@ def braindash_server(home: Path) -> Server:
 
 
 @contextlib.contextmanager
-def blank_server() -> Iterator[Server]:
-    """Serve a page that holds nothing but a title, with the same settings."""
+def plain_server(script_text: str) -> Iterator[Server]:
+    """Serve a page that holds nothing but a title, or that and one chart, with the same settings."""
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "blank.py"
-        script.write_text(BLANK, encoding="utf-8")
+        script = Path(folder) / "plain.py"
+        script.write_text(script_text, encoding="utf-8")
         server = Server([sys.executable, "-m", "streamlit", "run", str(script), "--server.port", "{port}"], {})
         server.start()
         try:
