@@ -34,7 +34,7 @@ def mark(
 ) -> None:
     """Give runs a star, tags and a note, or show what they have.
 
-    They are kept in the home, not in the run: nothing that was computed changes, and an export does not carry them.
+    They are kept in the home, not in the run: nothing that was computed changes. An export carries them.
     """
     from braindash.runs.marks import change_marks, clean_note, clean_tag, read_marks
 

@@ -24,18 +24,22 @@ def export(
         Path, typer.Argument(metavar="PATH", help="One file if it ends in .zip, else a folder.", show_default=False)
     ],
     no_results: Annotated[bool, typer.Option("--no-results", help="The model alone, without its evaluation.")] = False,
+    no_marks: Annotated[bool, typer.Option("--no-marks", help="Without its star, tags and note.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an export that is there.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run for others: weights, card, configuration, results. No responses, no audio, no paths or names."""
+    """Write a run for others: weights, card, configuration, results, and what you have written on it.
+
+    No responses, no audio, no paths or names.
+    """
     from braindash.cli.progress import Bar
     from braindash.runs.sharing import export_run
 
     session = Session(ctx, home, as_json)
     found = session.store.get(run)
     with Bar("Exporting") as bar:
-        done = export_run(found, path, results=not no_results, force=force, progress=bar.show)
+        done = export_run(found, path, results=not no_results, marks=not no_marks, force=force, progress=bar.show)
     session.emit(
         {
             "run": found.id,
@@ -43,11 +47,15 @@ def export(
             "bytes": done.n_bytes,
             "files": len(done.manifest.files),
             "results": done.with_results,
+            "marks": done.marks,
+            "notes": list(done.notes),
             "manifest_sha256": done.sha256,
         },
         f"Wrote {plain(str(done.path))} ({size(done.n_bytes)}, {len(done.manifest.files)} files, "
         f"{'with' if done.with_results else 'without'} results).",
         f"SHA-256 of its manifest: {done.sha256}",
+        *([f"Others will read what is written on it ({done.marks}); --no-marks leaves it out."] if done.marks else []),
+        *(f"Note: {plain(n)}" for n in done.notes),
     )
 
 

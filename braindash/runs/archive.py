@@ -40,7 +40,7 @@ ZARR_FILE = r"(?:\.z(?:group|attrs|array|metadata)|\d+(?:\.\d+){0,7})"
 WEIGHTS = r"(?:adapter_model|model|head)(?:-\d{5}-of-\d{5})?\.safetensors(?:\.index\.json)?"
 PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?:{WEIGHTS}|adapter_config\.json|braindash_model\.json|README\.md|citation\.bib)"), "model/"),
-    (re.compile(r"run/(?=(?:config\.yaml|provenance\.json|metrics\.jsonl)$).*"), ""),
+    (re.compile(r"run/(?=(?:config\.yaml|provenance\.json|metrics\.jsonl|marks\.json)$).*"), ""),
     (re.compile(rf"results/(?:(?:{'|'.join(RESULT_DOCUMENTS)})\.json|(?:{'|'.join(RESULT_ARRAYS)})\.nc)"), ""),
     (re.compile(rf"results/results\.zarr/(?:[A-Za-z0-9_]{{1,80}}/){{0,4}}{ZARR_FILE}"), ""),
 )  # fmt: skip

@@ -27,6 +27,8 @@ from braindash.files import disk_errors, parse_yaml, read_json, sync_folder, syn
 from braindash.runs import archive
 from braindash.runs.arrays import read_arrays
 from braindash.runs.files import to_json
+from braindash.runs.marks import MAX_BYTES as MAX_MARKS
+from braindash.runs.marks import Marks, adopt_marks, parse_marks, read_marks
 from braindash.runs.record import RUN_ID, new_run_id
 from braindash.runs.results import ATTRS, RECORDS, RESULTS, WHOLE
 from braindash.runs.run import Run
@@ -42,6 +44,7 @@ _DTYPE = re.compile(r"[<>|][biufcUSMm]\d{1,5}(?:\[[a-z]{1,2}\])?")
 MAX_ARRAY = 64 * archive.GB
 MAX_CHUNK = 4 * archive.GB
 MAX_CONFIG = archive.MB
+MARKS_FILE = "marks.json"
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def import_run(path: Path, home: Home, *, base: str | None = None, progress: Pro
                 tell(0.1, "Unpacking and proving the hashes")
                 archive.unpack(opened, manifest, temporary)
             tell(0.7, "Checking the contents")
+            marks = _take_marks(temporary, path)
             config = _checked(temporary, path)
             run_id, taken = _free_id(home, manifest.run, config)
             notes = [f"The id {manifest.run} is taken here; the run is called {run_id}."] if taken else []
@@ -99,7 +103,8 @@ def import_run(path: Path, home: Home, *, base: str | None = None, progress: Pro
             shutil.rmtree(temporary, ignore_errors=True)
     run = Run(home.runs / run_id)
     evaluated = (run.path / RECORDS).exists()
-    return Imported(run, manifest.run, evaluated, manifest.sha256, notes + _notes(run, home))
+    notes += _adopt(marks, run, home) + _notes(run, home)
+    return Imported(run, manifest.run, evaluated, manifest.sha256, notes)
 
 
 def _checked(folder: Path, path: Path) -> TuneConfig:
@@ -138,7 +143,39 @@ def _checked(folder: Path, path: Path) -> TuneConfig:
     if about.get("recipe") != "head" and not any((folder / "model").glob(f"{stem}*.safetensors")):
         raise BraindashError(f"{path} holds no weights ({stem}.safetensors).", NEXT)
     _check_results(folder, path)
+    _check_analyses(folder, path)
     return config
+
+
+def _take_marks(folder: Path, path: Path) -> Marks:
+    """Return the star, tags and note, and take their file away: marks lie outside a run's folder."""
+    file = folder / MARKS_FILE
+    if not file.is_file():
+        return Marks()
+    try:
+        if file.stat().st_size > MAX_MARKS:
+            raise ValueError(f"{file.stat().st_size:,} bytes")
+        marks = parse_marks(_read_json(file, path))
+    except ValueError as error:
+        raise _damaged(path, f"run/{MARKS_FILE}", error) from None
+    file.unlink()
+    return marks
+
+
+def _adopt(marks: Marks, run: Run, home: Home) -> list[str]:
+    """Give the run the marks that it came with, and say so; what is written here on a run of its id stays."""
+    if not marks.said():
+        return []
+    try:
+        if adopt_marks(home, run.id, marks):
+            return [f"It came with {marks.said()}, as the sender wrote them: braindash runs mark {run.id}"]
+    except BraindashError as error:  # the run is whole without them
+        return [f"It came with {marks.said()}, which could not be kept: {error.what}"]
+    kept = read_marks(home, run.id)
+    return [
+        f"Marks for {run.id} are here already and are kept ({kept.problem or kept.said() or 'empty'}); "
+        f"{marks.said()} in the export {'was' if ' and ' not in marks.said() else 'were'} left aside."
+    ]
 
 
 def _check_weights(file: Path, path: Path) -> None:
@@ -156,6 +193,25 @@ def _check_arrays(file: Path, path: Path) -> None:
         read_arrays(file, file.name, "import")
     except BraindashError as error:
         raise _damaged(path, file.name, error.what) from None
+
+
+def _check_analyses(folder: Path, path: Path) -> None:
+    """Refuse what was computed besides if the pages here could not read it."""
+    from braindash.runs.partition_document import read_partition
+    from braindash.runs.partition_targets import read_partition_targets
+    from braindash.runs.probing import read_probing
+    from braindash.runs.rsa import read_rsa
+
+    for name, read in (
+        ("partition.json", read_partition),
+        ("partition.nc", read_partition_targets),
+        ("probing.json", read_probing),
+        ("rsa.json", read_rsa),
+    ):
+        try:
+            read(folder)
+        except BraindashError as error:
+            raise _damaged(path, name, error.what.replace(f" of run {folder.name}", "")) from None
 
 
 def _check_array(about: Mapping[str, Any], name: str, path: Path) -> None:

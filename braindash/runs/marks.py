@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ VERSION = 1
 TAG_LENGTH = 40  # characters
 NOTE_LENGTH = 4000  # characters
 MOST_TAGS = 30  # of one run
+MAX_BYTES = 100_000  # of a file of marks: all that it may hold, escaped, is half of that
 LOCK_SECONDS = 10.0
 _TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they change the order in which other text is read
 
@@ -44,6 +45,16 @@ class Marks:
     def as_dict(self) -> dict[str, Any]:
         problem = {"marks_problem": self.problem} if self.problem else {}
         return {"starred": self.starred, "tags": list(self.tags), "note": self.note, **problem}
+
+    def text(self) -> str:
+        """Return what the file of marks holds."""
+        return json.dumps({"braindash": VERSION, **self.as_dict()}, indent=1, ensure_ascii=False)
+
+    def said(self) -> str:
+        """Return what there is, in words: "a star, 2 tags and a note"; "" if there is nothing."""
+        n = len(self.tags)
+        parts = ["a star"] * self.starred + [f"{n} tag{'s' * (n > 1)}"] * bool(n) + ["a note"] * bool(self.note)
+        return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def marks_path(home: Home, run_id: str) -> Path:
@@ -131,8 +142,57 @@ def change_marks(
             if after == Marks():
                 path.unlink(missing_ok=True)
             elif after != now:
-                atomic_write(path, json.dumps({"braindash": VERSION, **after.as_dict()}, indent=1, ensure_ascii=False))
+                atomic_write(path, after.text())
     return after
+
+
+def parse_marks(data: Any) -> Marks:
+    """Return the marks that somebody else's file holds, none of which is believed.
+
+    Raises
+    ------
+    ValueError
+        If it is of another version, a value is of another type, or a tag, the note or their number is too long.
+    """
+    if not isinstance(data, dict) or data.get("braindash") != VERSION:
+        raise ValueError(f"not marks of version {VERSION}")
+    tags, note, starred = data.get("tags"), data.get("note"), data.get("starred")
+    if not isinstance(tags, list) or not all(isinstance(t, str) for t in tags):
+        raise ValueError("its tags are no list of texts")
+    if not isinstance(note, str) or not isinstance(starred, bool):
+        raise ValueError("its note is no text, or its star neither true nor false")
+    if len(tags) > MOST_TAGS:
+        raise ValueError(f"{len(tags):,} tags; a run has at most {MOST_TAGS}")
+    try:
+        return Marks(tuple(_without_repeats(map(clean_tag, tags))), clean_note(note), starred)
+    except BraindashError as error:
+        raise ValueError(error.what) from None
+
+
+def scrubbed_marks(marks: Marks, clean: Callable[[str], str]) -> Marks:
+    """Return marks for others, each text cleaned; a cleaned text may be longer, and is cut then."""
+    tags = (" ".join(_clean(clean(tag)).replace(",", " ").split())[:TAG_LENGTH].strip() for tag in marks.tags)
+    note = clean_note(_clean(clean(marks.note))[:NOTE_LENGTH])
+    return Marks(tuple(_without_repeats(filter(None, tags))), note, marks.starred)
+
+
+def adopt_marks(home: Home, run_id: str, marks: Marks) -> bool:
+    """Write marks that came with a run, where there are none for its id yet; return whether they were written.
+
+    Raises
+    ------
+    BraindashError
+        If there is no such run, or the home may not be written.
+    """
+    RunStore(home).get(run_id)
+    path = marks_path(home, run_id)
+    with _writing(path, run_id):
+        path.parent.mkdir(exist_ok=True)
+        with _locked(path, run_id):
+            if path.exists() or path.is_symlink():
+                return False
+            atomic_write(path, marks.text())
+    return True
 
 
 def clean_tag(text: str) -> str:

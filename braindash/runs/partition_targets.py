@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from braindash.errors import BraindashError
 from braindash.runs.arrays import read_arrays
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PARTITION_TARGETS = "partition.nc"
 VERSION = 1  # of the file
+DIMS = ("model", "part", "target")
 REMOVED = "removed:"  # parts that are a fall in r, not a share of the variance
 
 
@@ -72,6 +74,19 @@ def read_partition_targets(folder: Path) -> xr.Dataset | None:
         Where the file is there but cannot be read.
     """
     data = read_arrays(folder / PARTITION_TARGETS, "partition", "partition")
-    if data is None or int(data.attrs.get("braindash", 0)) != VERSION:
+    if data is None:
         return None
+    try:
+        if int(data.attrs.get("braindash", 0)) != VERSION:
+            return None
+        whole = data["r2"].dims == DIMS and all(data[name].dims == (DIMS[-1],) for name in ("subject", "target_index"))
+        whole = whole and data["r2"].dtype.kind == "f" and data["target_index"].dtype.kind == "i"
+        whole = whole and {*DIMS[:2]} <= {*data.coords} and int(data.attrs["layer"]) >= 0
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise BraindashError(
+            f"{PARTITION_TARGETS} of run {folder.name} does not hold the parts of targets.",
+            f"Make it again: braindash partition {folder.name}",
+        )
     return data

@@ -7,7 +7,7 @@
     braindash_model.json                             base, stories and subjects that the weights saw
     adapter_config.json  adapter_model.safetensors   PEFT's files; model.safetensors where all weights were tuned
     head.safetensors                                 the read-out
-    run/                                             config.yaml, provenance.json, metrics.jsonl
+    run/                                             config.yaml, provenance.json, metrics.jsonl, marks.json
     results/                                         records.json, results.zarr/ and what else was computed
 
 The folder is a tuned model by itself: `braindash.open_model` takes its path. `importing.py` reads it.
@@ -34,6 +34,7 @@ from braindash.runs import archive
 from braindash.runs.card import own_entry, write_card
 from braindash.runs.files import to_json
 from braindash.runs.leaks import stories_seen
+from braindash.runs.marks import Marks, read_marks, scrubbed_marks
 from braindash.runs.results import RECORDS, RESULTS
 from braindash.runs.run import Run
 from braindash.runs.scrub import Scrubber
@@ -52,10 +53,18 @@ class Exported:
     sha256: str  # of the manifest, which holds those of all files
     n_bytes: int
     with_results: bool
+    marks: str = ""  # what people have written on the run that went along: "a star and a note"
+    notes: tuple[str, ...] = ()  # what did not go along
 
 
 def export_run(
-    run: Run, path: Path, *, results: bool = True, force: bool = False, progress: Progress | None = None
+    run: Run,
+    path: Path,
+    *,
+    results: bool = True,
+    marks: bool = True,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write a run for others to ``path``: a zip file if it ends in ``.zip``, else a folder.
 
@@ -66,6 +75,8 @@ def export_run(
     path : path
     results : bool
         Also the results of its evaluation.
+    marks : bool
+        Also its star, tags and note.
     force : bool
         Replace a zip file, or a folder that is an export. Nothing else is ever replaced.
     progress : callable, optional
@@ -87,7 +98,7 @@ def export_run(
         try:
             temporary.mkdir()
             tell(0.05, "Collecting the files")
-            _collect(run, temporary, results)
+            written = _collect(run, temporary, results, read_marks(run.home, run.id) if marks else Marks())
             files = _facts(temporary, tell)
             status = run.read_status()
             manifest = archive.Manifest(
@@ -107,7 +118,9 @@ def export_run(
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     size = path.stat().st_size if zipped else manifest.n_bytes + len(text)
-    return Exported(path, manifest, manifest.sha256, size, any(n.startswith("results/") for n in files))
+    notes = (f"{written.problem} They are left out.",) if written.problem else ()
+    with_results = any(n.startswith("results/") for n in files)
+    return Exported(path, manifest, manifest.sha256, size, with_results, written.said(), notes)
 
 
 def _check_target(path: Path, zipped: bool, force: bool) -> None:
@@ -137,8 +150,11 @@ def _check_run(run: Run) -> None:
         )
 
 
-def _collect(run: Run, folder: Path, results: bool) -> None:
-    """Write everything but the manifest into an empty folder, cleaned of what belongs to this machine."""
+def _collect(run: Run, folder: Path, results: bool, marks: Marks) -> Marks:
+    """Write everything but the manifest into an empty folder, cleaned of what belongs to this machine.
+
+    Returns the marks as they are written.
+    """
     about = _read_object(run.model_dir / CARD)
     config = run.config.model_dump(mode="json")
     records = run.records() if results else None
@@ -159,6 +175,9 @@ def _collect(run: Run, folder: Path, results: bool) -> None:
     if run.metrics:
         rows = [to_json(scrubber.data(row)) + "\n" for row in run.metrics]
         write_synced(folder / "run" / "metrics.jsonl", "".join(rows).encode())
+    written = scrubbed_marks(marks, scrubber.text) if not marks.problem else marks
+    if written.said():
+        write_synced(folder / "run" / "marks.json", f"{written.text()}\n".encode())
     clean_records = None
     if results and records is not None:
         clean_records = scrubber.data(_read_object(run.path / RECORDS))
@@ -170,6 +189,7 @@ def _collect(run: Run, folder: Path, results: bool) -> None:
 
     own = own_entry(run.id, clean_about, clean_config, created)
     write_synced(folder / "citation.bib", f"{own}\n\n{bibtex(run)}".encode())
+    return written
 
 
 def _copy_results(run: Run, folder: Path, scrubber: Scrubber) -> None:
