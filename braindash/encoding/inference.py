@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import sparse, stats
 
 from braindash.errors import BraindashError
+
+if TYPE_CHECKING:
+    from scipy import sparse  # what only reads results does without scipy's second of imports
 
 FEWEST_BLOCKS = 5
 CHUNK = 512  # targets worked on at once: K of a chunk stays in the processor's cache
@@ -212,6 +214,8 @@ def _norm(x: np.ndarray) -> np.ndarray:
 
 def _orders(n_blocks: int, n_permutations: int, seed: int) -> sparse.csr_matrix:
     """Return random orders of the blocks as picks from K: (n_permutations, n_blocks²), n_blocks ones a row."""
+    from scipy import sparse
+
     rng = np.random.default_rng(seed)
     orders = rng.permuted(np.tile(np.arange(n_blocks), (n_permutations, 1)), axis=1)
     cells = orders + np.arange(n_blocks) * n_blocks
@@ -305,6 +309,8 @@ def correlation_interval(
     b by sqrt(b / (b − 1)) and for memory beyond a block by :func:`memory_factor`, is
     multiplied by Student's t with b − 1 degrees of freedom.
     """
+    from scipy import stats
+
     y, _ = _in_blocks(observed, block)
     p, _ = _in_blocks(predicted, block)
     b = len(y)

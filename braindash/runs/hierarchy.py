@@ -22,7 +22,7 @@ from braindash.errors import BraindashError
 from braindash.runs import depths
 from braindash.runs.documents import read_document, write_document
 from braindash.runs.hierarchy_inputs import hears_sound, probe_profiles, region_profiles, selected_regions
-from braindash.runs.partitioning import read_partition
+from braindash.runs.partition_document import read_partition
 from braindash.runs.transfer import siblings, transfer_rows
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ import numpy as np
 
 from braindash.config import EncodingConfig
 from braindash.errors import BraindashError
-from braindash.runs import shapes
 from braindash.runs.arrays import write_arrays
-from braindash.runs.documents import read_document, write_document
+from braindash.runs.documents import write_document
 from braindash.runs.evaluate import Progress, choose_regions, find_candidates
 from braindash.runs.leaks import refuse_leaks
 from braindash.runs.own_regions import own_regions
+from braindash.runs.partition_document import PARTITION
 from braindash.runs.partition_inputs import MODEL, Reader, Split, Vectors, choose_spaces, group_subjects
 from braindash.runs.partition_rows import SubjectFits, partition_caveats, partition_rows
 from braindash.runs.partition_targets import PARTITION_TARGETS, target_parts
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTITION = "partition.json"
 LOW_LEVEL = ("spectral", "articulatory", "phones", "word_rate")  # what is removed; meaning is not low-level
 MAX_TARGETS = 60  # of a region, evenly spaced: fitting every target of a cortex would take hours
 N_ITER, N_FOLDS = 6, 4  # weightings of the spaces that are drawn, and groups of stories: settings of the search
@@ -161,17 +160,6 @@ def partition_run(
     write_document(run.path / PARTITION, document)
     tell(1.0, "Partitioned")
     return document
-
-
-def read_partition(folder: Path) -> dict[str, Any] | None:
-    """Return what `partition_run` wrote into a run's folder, or None; missing numbers come back as NaN.
-
-    Raises
-    ------
-    BraindashError
-        Where the file is there but cannot be read.
-    """
-    return read_document(folder / PARTITION, "partition", "partition", shape=shapes.PARTITION)
 
 
 def _fit_group(

@@ -11,7 +11,7 @@ from braindash.config import Home
 from braindash.errors import BraindashError
 from braindash.speech import bundled
 from braindash.speech.checkpoint import hash_weights, read_checkpoint
-from braindash.speech.families import family_class
+from braindash.speech.families import family_facts
 from braindash.speech.pretraining import has_pretraining_head
 from braindash.speech.references import Found, find_model, is_tuned
 
@@ -97,14 +97,14 @@ def _describe(found: Found, home: Home, depth: int = 0, *, fetch: bool = True) -
             }
         )
     checkpoint = read_checkpoint(found.folder)
-    family = family_class(checkpoint.model_type)
+    family, layers_key = family_facts(checkpoint.model_type)
     config = checkpoint.config
     hub_like = "Hugging Face" in found.source and found.id != bundled.NAME
     return ModelInfo(
         id=found.id,
         kind="bundled" if found.id == bundled.NAME else "hub" if hub_like else "folder",
-        family=family.family,
-        n_layers=int(config.get(family.layers_key, 0)),
+        family=family,
+        n_layers=int(config.get(layers_key, 0)),
         width=int(config.get("d_model", config.get("hidden_size", 0))),
         licence=found.licence,
         source=found.source,

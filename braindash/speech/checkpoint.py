@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from braindash.errors import BraindashError
 from braindash.files import atomic_write, parse_json, read_file
@@ -108,12 +108,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def open_weights(path: Path) -> Iterator[Any]:
-    """Open a safetensors file; a damaged one becomes a BraindashError."""
+def open_weights(path: Path, framework: Literal["pt", "np"] = "pt") -> Iterator[Any]:
+    """Open a safetensors file; a damaged one becomes a BraindashError. For names alone "np" spares torch's import."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as handle:
+        with safe_open(path, framework=framework) as handle:
             yield handle
     except (SafetensorError, OSError) as error:
         raise BraindashError(

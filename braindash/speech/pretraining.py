@@ -18,7 +18,7 @@ def pretraining_tensors(files: tuple[Path, ...]) -> dict[str, Path]:
     """Return the tensors of a pretraining head, by their names in the files, and the file of each."""
     found: dict[str, Path] = {}
     for path in files:
-        with open_weights(path) as handle:
+        with open_weights(path, "np") as handle:
             names = handle.keys()
             found.update({n: path for n in names if n.startswith(PARTS) or n.rpartition(".")[2] == MASK})
     return found

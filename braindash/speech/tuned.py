@@ -11,16 +11,18 @@ import hashlib
 import json
 import warnings
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from braindash.config import Home
 from braindash.errors import BraindashError
 from braindash.files import atomic_write
-from braindash.speech.base import SpeechModel
 from braindash.speech.checkpoint import find_weights, hash_weights, open_weights, read_json
 from braindash.speech.references import TUNED_FILE, Found, find_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from braindash.speech.base import SpeechModel
 
 # what decides a LoRA adapter's output; PEFT knows further settings, some of which import modules by name
 ADAPTER_SETTINGS = frozenset(
@@ -82,6 +84,8 @@ def open_tuned(found: Found, home: Home, depth: int = 0) -> SpeechModel:
 
         model = randomised(model, int(seed))
         if expected != model.weights_hash:
+            import torch
+
             raise BraindashError(
                 f"{found.id} was tuned from random weights (seed {seed}) that torch {torch.__version__} and this "
                 f"transformers draw otherwise ({str(expected)[:12]}… was {model.weights_hash[:12]}…).",

@@ -59,7 +59,7 @@ def section(run: Run, results: Results, subject: str) -> None:
 def _read(path: str, as_of: tuple[int, int], /) -> dict[str, Any] | None:
     from pathlib import Path
 
-    from braindash.runs.partitioning import read_partition
+    from braindash.runs.partition_document import read_partition
 
     return read_partition(Path(path))
 

@@ -17,8 +17,9 @@ from tiny_models import save_tiny
 import braindash.cli as cli
 from braindash.config import EncodingConfig, Home, TuneConfig
 from braindash.errors import BraindashError
+from braindash.runs.partition_document import PARTITION, read_partition
 from braindash.runs.partition_targets import read_partition_targets
-from braindash.runs.partitioning import PARTITION, partition_run, read_partition
+from braindash.runs.partitioning import partition_run
 from braindash.runs.record import Run, RunStore
 
 N_TRS = 62

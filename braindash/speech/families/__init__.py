@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from braindash.speech.base import SpeechModel
 
 FAMILIES: dict[str, str] = {}  # model_type in config.json -> "module:class"
+LAYERS_KEYS: dict[str, str] = {}  # model_type -> where config.json counts the blocks, of families that told it
 
 
-def register_family(name: str, where: str) -> None:
+def register_family(name: str, where: str, *, layers_key: str | None = None) -> None:
     """Add a family.
 
     Parameters
@@ -23,6 +24,9 @@ def register_family(name: str, where: str) -> None:
         The ``model_type`` that its checkpoints carry in config.json.
     where : str
         "module:class" of a SpeechModel subclass; imported on first use.
+    layers_key : str, optional
+        The class's ``layers_key``. Where it is told, models of the family, which is then called ``name``, are
+        listed without importing the class, and torch with it.
 
     Raises
     ------
@@ -36,6 +40,22 @@ def register_family(name: str, where: str) -> None:
     if not re.fullmatch(r"[\w.]+:\w+", where):
         raise ValueError(f"where must be 'module:class'; got {where!r}")
     FAMILIES[name] = where
+    if layers_key is not None:
+        LAYERS_KEYS[name] = layers_key
+
+
+def family_facts(name: str) -> tuple[str, str]:
+    """Return what a family is called, and the key under which its config.json counts the blocks.
+
+    Raises
+    ------
+    BraindashError
+        If no such family is registered.
+    """
+    if name in LAYERS_KEYS:
+        return name, LAYERS_KEYS[name]
+    known = family_class(name)
+    return known.family, known.layers_key
 
 
 def family_class(name: str) -> type[SpeechModel]:
@@ -55,9 +75,11 @@ def family_class(name: str) -> type[SpeechModel]:
     return getattr(importlib.import_module(module), attribute)
 
 
-register_family("wav2vec2", "braindash.speech.families.wav2vec2:Wav2Vec2")
-register_family("hubert", "braindash.speech.families.hubert:Hubert")
-register_family("wavlm", "braindash.speech.families.wavlm:WavLM")
-register_family("data2vec-audio", "braindash.speech.families.data2vec_audio:Data2VecAudio")
-register_family("whisper", "braindash.speech.families.whisper:Whisper")
-register_family("moonshine", "braindash.speech.families.moonshine:Moonshine")
+register_family("wav2vec2", "braindash.speech.families.wav2vec2:Wav2Vec2", layers_key="num_hidden_layers")
+register_family("hubert", "braindash.speech.families.hubert:Hubert", layers_key="num_hidden_layers")
+register_family("wavlm", "braindash.speech.families.wavlm:WavLM", layers_key="num_hidden_layers")
+register_family(
+    "data2vec-audio", "braindash.speech.families.data2vec_audio:Data2VecAudio", layers_key="num_hidden_layers"
+)
+register_family("whisper", "braindash.speech.families.whisper:Whisper", layers_key="encoder_layers")
+register_family("moonshine", "braindash.speech.families.moonshine:Moonshine", layers_key="encoder_num_hidden_layers")
