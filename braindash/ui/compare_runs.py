@@ -14,6 +14,7 @@ from braindash.figures.run_curves import LEGEND_NAME, MOST_RUNS, RUN_STYLES
 from braindash.ui import compare_table, links, marks_view, names, readers, settings
 from braindash.ui.charts import theme
 from braindash.ui.compare_files import csv_bytes
+from braindash.ui.layout import TUNE
 from braindash.ui.text import count, escape, moment, shorten
 
 if TYPE_CHECKING:
@@ -227,15 +228,21 @@ def shown_value(key: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else shorten(names.choice(last, value), 80)
 
 
-def settings_section(runs: Sequence[Chosen]) -> None:
-    """Draw the settings that differ, and those that agree as a list that opens."""
+def settings_section(runs: Sequence[Chosen], n_all: int) -> None:
+    """Draw the settings that differ, and those that agree as a list that opens; the home has ``n_all`` runs."""
     import pandas as pd
 
     from braindash.runs.config_differences import compare_settings
 
     st.subheader("Settings that differ")
     if len(runs) < 2:
-        st.caption("Tick a second run to see what the two were asked to do differently.")
+        if n_all > 1:
+            st.caption("Tick a second run to see what the two were asked to do differently.")
+        else:
+            st.caption(
+                "This is the only run in this home. A second one shows here what it was asked to do differently."
+            )
+            _tune_another(runs[0].row)
         return
     found = compare_settings([c.config for c in runs])
     table = differing(runs, found)
@@ -275,7 +282,15 @@ def settings_section(runs: Sequence[Chosen]) -> None:
 
 
 def offer(rows: Sequence[RunRow]) -> None:
-    """Say how runs are chosen, where none is."""
+    """Say how runs are chosen, where none is; where there is one run alone, what there is to compare it with."""
+    if len(rows) == 1:
+        st.info(
+            "There is one run in this home, so nothing to compare it with yet. Tick it to see its settings, scores "
+            "and curves by themselves. Another seed, loss or control of it would stand beside it here.",
+            icon=":material/check_box:",
+        )
+        _tune_another(rows[0])
+        return
     st.info("Tick two runs or more in the table. The address then holds the choice, to send or to keep.",
             icon=":material/check_box:")  # fmt: skip
     newest = [row.id for row in rows if row.has_results][:2]
@@ -287,6 +302,11 @@ def offer(rows: Sequence[RunRow]) -> None:
             on_click=compare_table.choose,
             args=(newest,),
         )
+
+
+def _tune_another(row: RunRow) -> None:
+    if row.state != "unreadable" and row.recipe != "imported":
+        st.page_link(TUNE.path, label="Tune another like it", icon=TUNE.icon, query_params={"like": row.id})
 
 
 def caveats(runs: Sequence[Chosen]) -> list[str]:

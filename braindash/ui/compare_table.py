@@ -109,13 +109,18 @@ def draw(rows: Sequence[RunRow], marks: Mapping[str, Marks], chosen: Sequence[st
 
 
 def _key(ids: tuple[str, ...], chosen: Sequence[str]) -> str:
-    """Return the table's key: another one where its ticks, kept by place, are not those of the address."""
+    """Return the table's key: another one where its ticks, kept by place, are not those of the address.
+
+    Other rows, or another order of them, under ticks need a new table as well; without ticks the browser keeps the
+    one that it has built, and fills it anew.
+    """
     version = int(st.session_state.get(_VERSION, 0))
     key = f"compare_table_{version}"
     held = st.session_state.get(key)
-    ticked = [i for i in held["selection"]["rows"] if i < len(ids)] if held else None
+    ticked = sorted(held["selection"]["rows"]) if held else []
     wanted = [i for i, run_id in enumerate(ids) if run_id in chosen]
-    if st.session_state.get(_DRAWN) != ids or (ticked is not None and sorted(ticked) != wanted):
+    moved = st.session_state.get(_DRAWN) != ids
+    if (moved and (ticked or wanted)) or (held and [i for i in ticked if i < len(ids)] != wanted):
         st.session_state[_VERSION] = version + 1
         key = f"compare_table_{version + 1}"
     st.session_state[_DRAWN] = ids
@@ -290,7 +295,12 @@ def csv_table(rows: Sequence[RunRow], marks: Mapping[str, Marks], said: Mapping[
 def _foot(n_all: int, shown: Sequence[RunRow], file: Callable[[], bytes]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         n = f"{len(shown):,} of {count(n_all, 'run')}" if len(shown) < n_all else count(n_all, "run")
-        st.caption(f"{n}\\. Tick up to {MOST_RUNS} to compare them\\; a click on a heading sorts.")
+        how = (
+            f"Tick up to {MOST_RUNS} to compare them\\; a click on a heading sorts."
+            if n_all > 1
+            else "Tick it to see it."
+        )
+        st.caption(f"{n}\\. {how}")
         st.download_button(
             "Table (CSV)",
             file,

@@ -31,7 +31,7 @@ compare_runs.who(runs)
 with st.expander("Star, tags and note", icon=":material/star:", key="compare_marks"):
     compare_runs.marks_of_one(runs, marks)
 notices.caveats(compare_runs.caveats(runs))
-compare_runs.settings_section(runs)
+compare_runs.settings_section(runs, len(rows))
 scored = compare_scores.choose(runs)
 if scored is not None:
     compare_scores.scores_section(scored)

@@ -60,6 +60,73 @@ def test_without_a_choice_it_says_how_to_choose_and_offers_one(home: Home, open_
     assert "Settings that differ" in words(page)
 
 
+def test_one_run_alone_is_told_apart_from_a_choice_to_be_made(home: Home, open_page: OpenPage) -> None:
+    run_id = fake_home.add_done(home)
+    page = open_page("compare")
+    said = words(page)
+    assert "one run in this home" in said
+    assert "Tick two" not in said
+    assert "Tick up to" not in said
+    assert not [b for b in page.button if b.key == "compare_newest"]
+    assert [(link.proto.page, link.proto.query_string) for link in page.get("page_link")] == [
+        ("tune", f"like={run_id}")
+    ]
+    page = open_page("compare", runs=run_id)
+    assert "only run in this home" in words(page)
+    assert "Tick a second" not in words(page)
+    fake_home.add_in_state(home, "failed")
+    assert "Tick a second" in words(open_page("compare", runs=run_id))
+    assert "Tick two runs or more" in words(open_page("compare"))
+
+
+def test_another_order_keeps_the_table_unless_a_tick_would_move(home: Home, open_page: OpenPage) -> None:
+    first, second, third = (fake_home.add_done(home, name) for name in ("a", "b", "c"))
+    page = open_page("compare")
+    new = list(table(page)["Id"])
+
+    def key() -> str:
+        return str(page.dataframe[0].proto.id).rpartition("-")[2]
+
+    before = key()
+    checked(page.selectbox(key="_order").set_value("old").run())
+    assert list(table(page)["Id"]) == new[::-1]
+    assert key() == before
+    checked(page.text_input(key="q").set_value("a").run())
+    assert key() == before
+    checked(page.text_input(key="q").set_value("").run())
+    for held, order in (([0], "new"), ([], "name")):  # as the browser says; a tick, and a tick taken away again
+        ids = list(table(page)["Id"])
+        page.session_state[key()] = {"selection": {"rows": held}}
+        page.query_params["runs"] = ",".join(ids[i] for i in held)
+        before = key()
+        checked(page.selectbox(key="_order").set_value(order).run())
+        assert (key() != before) == bool(held)
+    assert {first, second, third} == set(new)
+
+
+@pytest.mark.parametrize(
+    ("held", "chosen_now", "moved", "same"),
+    [
+        (None, (), True, True),
+        ([], (), True, True),
+        ([], ("b",), True, False),  # the choice of the address has to be ticked
+        ([1], ("b",), True, False),  # the tick would stay at its place, on another run
+        ([1], ("b",), False, True),
+        ([1], (), False, False),  # cleared beside the table
+        ([7], (), True, False),  # a tick beyond the rows that a filter left
+    ],
+)
+def test_the_key_changes_only_where_ticks_would_be_wrong(
+    monkeypatch: pytest.MonkeyPatch, held: list[int] | None, chosen_now: tuple[str, ...], moved: bool, same: bool
+) -> None:
+    state: dict[str, Any] = {compare_table._VERSION: 3, compare_table._DRAWN: ("b", "a") if moved else ("a", "b")}
+    if held is not None:
+        state["compare_table_3"] = {"selection": {"rows": held}}
+    monkeypatch.setattr(compare_table.st, "session_state", state)
+    assert (compare_table._key(("a", "b"), chosen_now) == "compare_table_3") == same
+    assert state[compare_table._DRAWN] == ("a", "b")
+
+
 def test_the_table_shows_every_run_with_its_number_and_marks(home: Home, open_page: OpenPage) -> None:
     done = fake_home.add_done(home, "good")
     fake_home.add_in_state(home, "failed", "bad")
