@@ -8,6 +8,7 @@ shows, at any resolution, and stay vectors in SVG.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
@@ -189,7 +190,7 @@ def overlay(flat: FlatIndex, space: str, regions: Regions, labels: bool) -> Over
         flat.key,
         flat.extent.tobytes(),
         labels,
-        tuple((name, np.asarray(p).tobytes(), np.asarray(p).dtype.str) for name, p in regions.items()),
+        tuple((name, hashlib.sha256(np.asarray(p).tobytes()).digest()) for name, p in regions.items()),
     )
     with _kept_lock:
         if key in _kept:
@@ -256,6 +257,7 @@ def draw_outlines(axes: object, outlines: Sequence[Outline], labels: bool, heigh
                     weight="bold",
                     ha="center",
                     va="center",
+                    parse_math=False,  # a name is what someone wrote into a file
                     path_effects=around,
                 )
 

@@ -41,7 +41,8 @@ def flatmap(
     subject : str, optional
         Whose targets; needed where ``values`` hold several subjects, or an array comes with a function.
     outlines : mapping, optional
-        Default: the auditory and language regions where the surface has parcels. Give ``{}`` for none.
+        Default: the auditory and language regions where the surface has parcels, and what a native subject's
+        own drawing (``overlays.svg``) encloses. Give ``{}`` for none.
     label : str, optional
         What the values are; default the DataArray's name.
     **options
@@ -53,14 +54,15 @@ def flatmap(
     BraindashError
         If the subject is missing or unknown, has no place on a cortex, or the values have another shape.
     """
+    from braindash.cortex.drawn import drawn_regions
     from braindash.cortex.figure import flatmap_figure
     from braindash.cortex.outlines import main_regions
 
     numbers, subject, name = _one_subject(values, subject)
     found = _cortex_map(cortex, subject)
-    if outlines is None:
-        outlines = main_regions(found.space)
     place = home if isinstance(home, Home) else Home.resolve(home)
+    if outlines is None:
+        outlines = drawn_regions(found, place) if found.space == "pycortex" else main_regions(found.space)
     if "title" not in options and subject:
         options["title"] = subject
     return flatmap_figure(numbers, found, place, outlines=outlines, label=label or _LABELS.get(name, name), **options)

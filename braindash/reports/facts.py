@@ -35,7 +35,7 @@ class Maps:
     home: Home
     subject: str
     measure: str
-    outlines: Mapping[str, Sequence[str]] | None = None
+    outlines: Mapping[str, Sequence[str] | np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from braindash.reports.facts import Maps
     from braindash.reports.pictures import Picture
     from braindash.runs.run import Run
-    from braindash.studies.base import Study
+    from braindash.studies.base import CortexMap, Study
 
 VERSION = 1
 LONGEST = 600  # characters of a title or caption that a reader writes
@@ -155,14 +155,20 @@ def _maps(run: Run, tuned: str, measure: str, opener: Callable[[], Study]) -> Ma
         out[where] = one[mine]
         return out
 
-    return Maps(values, cortex_map, run.home, subject, measure, _outlines(cortex_map.space))
+    return Maps(values, cortex_map, run.home, subject, measure, _outlines(cortex_map, run.home))
 
 
-def _outlines(space: str) -> dict[str, tuple[str, ...]] | None:
+def _outlines(cortex_map: CortexMap, home: Home) -> dict[str, Sequence[str] | np.ndarray] | None:
+    from braindash.cortex.drawn import drawn_regions
     from braindash.cortex.parcellation import parcel_of_vertex
     from braindash.encoding.regions import region_groups
 
-    if space == "pycortex" or parcel_of_vertex(space) is None:
+    if cortex_map.space == "pycortex":
+        try:
+            return {**drawn_regions(cortex_map, home)} or None
+        except BraindashError:  # a map without outlines is better than no deck
+            return None
+    if parcel_of_vertex(cortex_map.space) is None:
         return None
     groups = region_groups()
     return {label: tuple(groups[name]) for name, label in _OUTLINED.items() if name in groups}

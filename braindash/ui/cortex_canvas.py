@@ -39,7 +39,9 @@ def draw(view: View, maps: Sequence[Which], large: bool) -> None:
         index=index,
         regions=regions,
         region_names=region_names,
-        overlay=_overlay(view.study, view.study_as_of, view.subject, view.labels) if view.outlines else None,
+        overlay=_overlay(view.study, view.study_as_of, view.subject, view.labels, view.regions_as_of)
+        if view.outlines
+        else None,
         selected=selected(n_targets),
         least_width=ONE_BY_ONE if large else SIDE_BY_SIDE,
         extras=_extras(view, tuple(maps)),
@@ -127,7 +129,7 @@ def targets_in(study_id: str, as_of: tuple[int, ...], subject: str, area: Area, 
 
 def regions_of(view: View) -> tuple[np.ndarray, list[str]]:
     """Return the region of every target as a number, and the regions' names."""
-    return _regions(view.study, view.study_as_of, view.subject)
+    return _regions(view.study, view.study_as_of, view.subject, view.regions_as_of)
 
 
 def selected(n_targets: int) -> int | None:
@@ -168,7 +170,9 @@ def _index(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[byte
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _regions(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[np.ndarray, list[str]]:
+def _regions(
+    study_id: str, as_of: tuple[int, ...], subject: str, drawn_as_of: tuple[int, ...], /
+) -> tuple[np.ndarray, list[str]]:
     """Return the region of every target as a number, and the regions' names."""
     import pandas as pd
 
@@ -181,8 +185,10 @@ def _regions(study_id: str, as_of: tuple[int, ...], subject: str, /) -> tuple[np
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, /) -> bytes | None:
-    """Return outlines and names of regions as a PNG of the index's size; None where the surface has no parcels."""
+def _overlay(
+    study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, drawn_as_of: tuple[int, ...], /
+) -> bytes | None:
+    """Return outlines and names of regions as a PNG of the index's size; None where no regions are known."""
     import numpy as np
 
     from braindash.cortex.flatmap import flat_index, png_bytes
@@ -190,7 +196,7 @@ def _overlay(study_id: str, as_of: tuple[int, ...], subject: str, labels: bool, 
 
     cortex_map = readers.cortex_map(study_id, subject)
     assert cortex_map is not None
-    regions = map_values.outlined(cortex_map.space)
+    regions = map_values.outlined(cortex_map)
     if not regions:
         return None
     flat = flat_index(cortex_map, readers.home(), PAGE_HEIGHT)

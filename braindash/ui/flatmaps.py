@@ -19,9 +19,10 @@ from braindash.ui.map_values import (
     Mask,
     View,
     Which,
-    outlined,
+    drawing_mark,
     short_title,
     shown,
+    why_not_outlined,
 )
 from braindash.ui.text import count, escape
 
@@ -71,14 +72,15 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         layer = mapped_layer(results, "Layer of the maps", explain("layer", "state_0"))
         large = st.toggle("Large maps, one a row", key="large", bind="query-params")
         cortex_map = readers.cortex_map(row.study, subject)
-        known = cortex_map is not None and bool(outlined(cortex_map.space))
+        unknown = why_not_outlined(cortex_map)
+        known = not unknown
         outlines = st.toggle(
             "Region outlines",
             value=True,
             key="outlines",
             bind="query-params",
             disabled=not known,
-            help=None if known else "The outlines are those of the HCP-MMP1 parcels, known on fs_LR-32k alone.",
+            help=escape(unknown) or None,
         )
         labels = st.toggle(
             "Region names",
@@ -106,6 +108,7 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         mask,
         level,
         faint,
+        regions_as_of=drawing_mark(cortex_map),
     )
     chosen = links.several(
         "maps",

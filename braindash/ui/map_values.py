@@ -12,6 +12,8 @@ from braindash.ui import map_parts, names, readers
 if TYPE_CHECKING:
     import numpy as np
 
+    from braindash.studies.base import CortexMap
+
 # regions that do not contain one another, with names short enough for a map
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
@@ -45,6 +47,7 @@ class View:
     faint: bool = False  # the others are shown faintly; hidden otherwise
     part: str = ""  # of the variance, that the maps of unique variance show; see map_parts
     parts_as_of: tuple[int, int] = (0, 0)
+    regions_as_of: tuple[int, ...] = ()  # of the drawing of a native subject's regions
 
 
 def passing(view: View, which: Which) -> np.ndarray | None:
@@ -185,6 +188,7 @@ def limits(view: View) -> tuple[float, float, float]:
     plain = {
         "part": "",
         "parts_as_of": (0, 0),
+        "regions_as_of": (),
         "layer": -1,
         "outlines": True,
         "labels": True,
@@ -270,17 +274,49 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
         "vmin": vmin,
         "vmax": vmax,
         "alpha": alpha,
-        "outlines": outlined(cortex_map.space) if view.outlines and cortex_map is not None else None,
+        "outlines": outlined(cortex_map) if view.outlines and cortex_map is not None else None,
         "labels": view.labels,
     }
 
 
-def outlined(space: str) -> dict[str, tuple[str, ...]] | None:
-    """Return the regions that are outlined, by label; None where the surface has no parcels."""
+def outlined(cortex_map: CortexMap) -> dict[str, tuple[str, ...] | np.ndarray] | None:
+    """Return the regions that are outlined, by label, as parcels or masks; None where none are known."""
+    from braindash.cortex.drawn import drawn_regions
     from braindash.cortex.parcellation import parcel_of_vertex
     from braindash.encoding.regions import region_groups
+    from braindash.errors import BraindashError
 
-    if space == "pycortex" or parcel_of_vertex(space) is None:
+    if cortex_map.space == "pycortex":
+        try:
+            return {**drawn_regions(cortex_map, readers.home())} or None
+        except BraindashError:  # the controls say why; the maps stay
+            return None
+    if parcel_of_vertex(cortex_map.space) is None:
         return None
     groups = region_groups()
     return {label: tuple(groups[name]) for name, label in OUTLINED.items() if name in groups}
+
+
+def why_not_outlined(cortex_map: CortexMap | None) -> str:
+    """Say why no region can be outlined; empty where some can. Reads names only."""
+    from braindash.cortex.drawn import drawn_names
+    from braindash.errors import BraindashError
+
+    if cortex_map is None:
+        return "The subject has no cortex map."
+    if cortex_map.space == "pycortex":
+        try:
+            found = drawn_names(cortex_map)
+        except BraindashError as error:
+            return error.what
+        return "" if found else "No regions are drawn in the subject's overlays.svg, or it is not downloaded."
+    known = cortex_map.space == "fs_LR-32k"
+    return "" if known else "The outlines are those of the HCP-MMP1 parcels, known on fs_LR-32k alone."
+
+
+def drawing_mark(cortex_map: CortexMap | None) -> tuple[int, ...]:
+    """Return what changes when the drawing of a native subject's regions does."""
+    from braindash.cortex.drawn import drawing_file
+
+    file = None if cortex_map is None else drawing_file(cortex_map)
+    return () if file is None else readers.mark(file)

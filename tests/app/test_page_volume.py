@@ -52,7 +52,7 @@ def test_voxels_are_drawn_without_parcels_and_kept_as_nifti(
     fake_home.add_done(home, study="volume", subjects=("sub-01",), n_targets=n, roi=np.array([""] * n))
     page = open_page("cortex", maps="pretrained,difference", viewer3d="true")
     assert "targets. To keep a map" in words(page)
-    assert page.toggle(key="outlines").disabled  # this surface has no parcels
+    assert page.toggle(key="outlines").disabled  # no parcels, and nothing is drawn
     assert {d.label for d in page.get("download_button")} >= {"PNG", "SVG", "NIfTI, voxels", "CSV, a row a target"}
     assert not asked  # a link asks for nothing by itself
     page.button(key="write_viewer3d").click().run()
@@ -63,6 +63,36 @@ def test_voxels_are_drawn_without_parcels_and_kept_as_nifti(
     np.testing.assert_allclose(maps[2].values, maps[1].values - maps[0].values, atol=1e-6)
     assert (cortex_map.space, cortex_map.subject) == ("pycortex", "S1")
     assert re.fullmatch(r"Layer 4, sub-01, n = [\d,]+ targets\. " + re.escape(fake_home.CAVEAT), maps[0].note)
+
+
+def test_regions_that_the_subject_draws_are_outlined(
+    home: Home, open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = add_volume_study(home, tmp_path / "volume")
+    from drawing_samples import overlays_svg, write_drawing
+
+    from braindash.ui import cortex_canvas
+
+    sent: list[dict] = []
+    canvas = cortex_canvas.flatmaps
+    monkeypatch.setattr(cortex_canvas, "flatmaps", lambda *a, **k: sent.append(k) or canvas(*a, **k))
+    fake_home.add_done(home, study="volume", subjects=("sub-01",), n_targets=n, roi=np.array([""] * n))
+    drawing = write_drawing(tmp_path / "volume" / "db" / "S1")
+    page = open_page("cortex", maps="difference", large="true")
+    assert not page.toggle(key="outlines").disabled
+    assert not page.toggle(key="labels").disabled
+    assert sent[-1]["overlay"].startswith(b"\x89PNG")
+    drawing.write_text(overlays_svg({"Broca": ['<path d="M 100,100 l 200,0 0,200 z"/>']}))
+    first = sent[-1]["overlay"]
+    page.run()
+    assert sent[-1]["overlay"] not in (None, first), "a new drawing is drawn"
+    drawing.write_text("<svg")
+    page.run()
+    assert not page.exception
+    assert page.toggle(key="outlines").disabled
+    assert "not XML" in page.toggle(key="outlines").help
+    assert sent[-1]["overlay"] is None
+    assert "targets. To keep a map" in words(page)
 
 
 def test_a_home_that_cannot_be_written_says_so_and_the_page_stays(
