@@ -5,7 +5,8 @@
 The home holds one subject of 100,000 voxels, 13 layers, 3 models and 1,000 runs (benchmarks/parts/synthetic_home.py
 writes it, in about three minutes, unless --home names one that is there). Every time stands beside those of a blank
 Streamlit page and of one with a single chart, served in the same way and visited in turn with the others.
-``--sessions`` leaves the browser out: the server's processor time for every page, and its memory while several readers go from page to page.
+``--sessions`` leaves the browser out: the server's processor time for every page, and its memory while several
+readers go from page to page.
 """
 
 from __future__ import annotations
