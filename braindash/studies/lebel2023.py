@@ -37,6 +37,7 @@ from braindash.studies.annotations import AnnotatedStory, from_textgrid
 from braindash.studies.audio import audio_duration
 from braindash.studies.base import PARTS, CortexMap, Finding, Part, Split, Study
 from braindash.studies.files import is_placeholder, require_file
+from braindash.studies.native_regions import voxel_regions
 from braindash.studies.table_targets import pycortex_map
 
 TR = 2.0045  # seconds; the physical repetition time
@@ -191,7 +192,8 @@ class Lebel2023(Study):
 
     def targets(self, subject: str) -> pd.DataFrame:
         n = self._n_voxels(subject)
-        return pd.DataFrame({"name": [f"voxel-{i}" for i in range(n)], "hemi": "", "roi": ""}).astype(object)
+        names = [f"voxel-{i}" for i in range(n)]
+        return pd.DataFrame({"name": names, "hemi": "", "roi": self._drawn(subject)[0]}).astype(object)
 
     def cortex(self, subject: str) -> CortexMap | None:
         """Map voxels to the subject's pycortex transform; None where it has none or its mask is not fetched."""
@@ -199,9 +201,8 @@ class Lebel2023(Study):
         if transform is None:
             return None
         if subject not in self._maps:
-            filestore = self._root / "derivative" / "pycortex-db"
             try:
-                found = pycortex_map(filestore, subject, transform, self._n_voxels(subject))
+                found = pycortex_map(self._filestore, subject, transform, self._n_voxels(subject))
             except NotDownloadedError:
                 return None
             self._maps[subject] = found
@@ -219,16 +220,18 @@ class Lebel2023(Study):
                 except BraindashError as error:
                     found.append(Finding("error", error.what, error.remedy))
             found += self._check_cortex(subject)
-        found.append(
-            Finding("note", "Native voxels carry no region names; regions of interest need overlays.svg, not read.")
-        )
+            found += self._drawn(subject)[1]
+        if undrawn := [s for s in self.subjects if s in self._transforms and not self._drawing(s).exists()]:
+            what = f"Voxels carry no region names where overlays.svg is not there ({checks.names(undrawn, 4)})."
+            remedy = f"Run `datalad get {self._drawing(undrawn[0])}`, if the lab has drawn regions."
+            found.append(Finding("note", what, remedy, len(undrawn)))
         if not any(f.level == "error" for f in found):
             n = sum(len(h) for h in self._heard.values())
             found.append(Finding("ok", f"{n} response series have the rows that respdict.json promises.", "", n))
         return found
 
     def fingerprint(self) -> str:
-        """Also the sizes of the response files."""
+        """Also the sizes of the response files, and the drawings of regions, which name the targets."""
         import hashlib
 
         h = hashlib.sha256(super().fingerprint().encode())
@@ -236,6 +239,9 @@ class Lebel2023(Study):
             for story in heard:
                 stat = self._file(story, subject).stat()
                 h.update(f"{subject}:{story}:{stat.st_size}:{stat.st_mtime_ns}".encode())
+            drawing = self._drawing(subject)
+            if drawing.is_file() and not is_placeholder(drawing):
+                h.update(f"{subject}:{drawing.stat().st_size}:{drawing.stat().st_mtime_ns}".encode())
         return h.hexdigest()[:16]
 
     # ---- opening
@@ -362,6 +368,38 @@ class Lebel2023(Study):
             raise BraindashError(
                 f"The response file {file} is damaged ({error}).", f"Run `datalad get {file}` again."
             ) from None
+
+    @property
+    def _filestore(self) -> Path:
+        return self._root / "derivative" / "pycortex-db"
+
+    def _drawing(self, subject: str) -> Path:
+        return self._filestore / subject / "overlays.svg"
+
+    def _drawn(self, subject: str) -> tuple[np.ndarray, list[Finding]]:
+        """Return the region that each voxel's subject drew around it, and what there is to say of them.
+
+        Names are an extra: where they cannot be read a finding says so, and the voxels have none.
+        """
+        n = self._n_voxels(subject)
+        nameless = np.full(n, "", dtype=object)
+        transform = self._transforms.get(subject)
+        if transform is None or not self._drawing(subject).exists():
+            return nameless, []
+        try:
+            names, problems = voxel_regions(self._filestore, subject, transform)
+        except BraindashError as error:
+            what = f"Subject {subject!r}: its voxels carry no region names. {error.what}"
+            return nameless, [
+                Finding("note" if isinstance(error, NotDownloadedError) else "warning", what, error.remedy)
+            ]
+        if len(names) != n:  # said as an error where the cortex is checked
+            return nameless, []
+        remedy = "Mend its path in overlays.svg with Inkscape."
+        found = [Finding("warning", f"Subject {subject!r}, overlays.svg: {p}", remedy) for p in problems]
+        k, n_named = len(set(names) - {""}), int((names != "").sum())
+        what = f"Subject {subject!r}: {n_named:,} of {n:,} voxels lie in {k} regions drawn in its overlays.svg."
+        return names, [*found, Finding("ok", what, "", n_named)]
 
     # ---- checks
 

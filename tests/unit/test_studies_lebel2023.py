@@ -117,7 +117,8 @@ def test_report_of_a_whole_tree(pristine: Path) -> None:
     assert story.words
     notes = [f.what for f in report.findings if f.level == "note"]
     assert any("UTS09" in n and "no pycortex transform" in n for n in notes)
-    assert not any("UTS01" in n for n in notes)
+    (unnamed,) = [n for n in notes if "UTS01" in n]
+    assert "no region names where overlays.svg is not there (UTS01, UTS04)" in unnamed
     text = "\n".join(report.lines())
     assert "from 10 repeats" in text
     assert text.endswith("The study can be used.")
