@@ -26,6 +26,7 @@ from braindash.errors import BraindashError
 from braindash.files import whole_file
 
 if TYPE_CHECKING:
+    from braindash.features.identities import Identified
     from braindash.features.windows import Progress
     from braindash.speech.base import SpeechModel
     from braindash.studies.base import Study
@@ -82,7 +83,7 @@ class FeatureStore:
             As :func:`braindash.features.extract`, and when the disk is full.
         """
         wanted = model.check_layers(layers)
-        folder, parts, shape = self._place(model, study, story, subject, window)
+        folder, parts, shape = self._place(model.identity, model.width, study, story, subject, window)
         found = {k: values for k in set(wanted) if (values := self._read(folder, k, shape)) is not None}
         missing = sorted(set(wanted) - set(found))
         if missing:
@@ -109,24 +110,35 @@ class FeatureStore:
         layers: Sequence[int] | None = None,
     ) -> list[int]:
         """Return which layers of a story `get` would have to compute; parameters as there."""
-        folder, _, shape = self._place(model, study, story, subject, window)
+        folder, _, shape = self._place(model.identity, model.width, study, story, subject, window)
         return [k for k in sorted(set(model.check_layers(layers))) if self._read(folder, k, shape) is None]
 
+    def kept(
+        self, model: Identified, study: Study, story: str, subject: str, window: WindowConfig, layer: int
+    ) -> np.ndarray | None:
+        """Return one layer of a story, (n_trs, width) float32 and read-only, or None where `get` would compute it."""
+        folder, _, shape = self._place(model.identity, model.width, study, story, subject, window)
+        values = self._read(folder, layer, shape)
+        if values is not None:
+            with contextlib.suppress(OSError):  # a store that is read-only still serves
+                os.utime(folder / CARD)
+        return values
+
     def _place(
-        self, model: SpeechModel, study: Study, story: str, subject: str, window: WindowConfig
+        self, identity: str, width: int, study: Study, story: str, subject: str, window: WindowConfig
     ) -> tuple[Path, dict[str, Any], tuple[int, int]]:
         """Return the folder of one story's features, what they are made from, and one layer's shape."""
         times = np.asarray(study.row_times(story, subject), dtype=np.float64)
         parts = {
             "code": CODE_VERSION,
-            "model": model.identity,
+            "model": identity,
             "window": window.model_dump(mode="json"),
             "audio": audio_key(study, story),
             "times": hashlib.sha256(times.tobytes()).hexdigest(),
             "tr": float(study.tr),
         }
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return self.root / key[:2] / key, parts, (len(times), model.width)
+        return self.root / key[:2] / key, parts, (len(times), width)
 
     def prune(self, max_bytes: int) -> Pruned:
         """Remove the entries that were used longest ago until the rest fit in ``max_bytes``."""

@@ -91,9 +91,9 @@ def evaluate_run(
     from braindash.comparing.differences import peak_layers, region_rows
     from braindash.comparing.region_samples import RegionSamples
     from braindash.comparing.summary import summarise
+    from braindash.features.identities import open_identified
     from braindash.features.lags import for_signal
     from braindash.features.store import FeatureStore
-    from braindash.speech import open_model
     from braindash.studies import open_study
 
     tell = progress or (lambda fraction, what: None)
@@ -110,7 +110,7 @@ def evaluate_run(
     models: dict[str, SpeechModel] = {}
     for candidate in candidates:
         tell(0.01, f"Loading {candidate.name.replace('_', ' ')}")
-        models[candidate.name] = open_model(candidate.ref, home)
+        models[candidate.name] = open_identified(candidate.ref, home)
     store = FeatureStore(home)
     fits = {s: subject_fits(home, models, study, s, settings) for s in subjects}
     missing = {s: fits[s].check(layer_keys(models, settings)) for s in subjects}

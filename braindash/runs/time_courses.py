@@ -108,11 +108,11 @@ def kept_designs(run: Run, model: str, layer: int, subject: str) -> tuple[list[n
     BraindashError
         Where the study, the model, or the features of a story are not there any more.
     """
+    from braindash.features.identities import identify
     from braindash.features.lags import for_signal, story_designs
     from braindash.features.store import FeatureStore
     from braindash.runs.encoding import fitted_stories
     from braindash.runs.evaluate import find_candidates
-    from braindash.speech import open_model
     from braindash.studies import open_study
 
     study = open_study(run.config.study, run.home)
@@ -123,15 +123,14 @@ def kept_designs(run: Run, model: str, layer: int, subject: str) -> tuple[list[n
         raise BraindashError(f"The model {model!r} of this run is not here any more.", closest(model, refs))
     train, test = fitted_stories(study, subject)
     store = FeatureStore(run.home)
-    opened = open_model(refs[model], run.home)
-    lacking = [s for s in (*train, *test) if store.missing(opened, study, s, subject, settings.window, (layer,))]
-    if lacking:
+    known = identify(refs[model], run.home)
+    if not 0 <= layer <= known.n_layers:
+        raise BraindashError(f"{model!r} of this run has no layer {layer}.", f"Layers are 0 to {known.n_layers}.")
+    kept = {s: store.kept(known, study, s, subject, settings.window, layer) for s in (*train, *test)}
+    there = {s: values for s, values in kept.items() if values is not None}
+    if len(there) < len(kept):
         raise BraindashError(
-            f"The features of layer {layer} are not kept for {len(lacking)} of {len(train) + len(test)} stories.",
+            f"The features of layer {layer} are not kept for {len(kept) - len(there)} of {len(kept)} stories.",
             f"Make them again: braindash evaluate {run.id}",
         )
-
-    def read(story: str) -> np.ndarray:
-        return np.asarray(store.get(opened, study, story, subject, settings.window, layers=(layer,))[0])
-
-    return story_designs(read, train, test, settings)
+    return story_designs(lambda story: np.asarray(there[story]), train, test, settings)

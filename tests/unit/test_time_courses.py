@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,26 @@ def test_scores_of_the_courses_are_those_of_the_evaluation(run: Run) -> None:
             by_hand = [np.corrcoef(course.measured[:, i], course.predicted[model][:, i])[0, 1] for i in range(2)]
             np.testing.assert_allclose(course.r[model], by_hand, atol=1e-5)
     assert courses[0].r["pretrained"][0] > 0.3  # target 2 follows loudness, which every model hears
+
+
+def test_designs_of_an_evaluated_run_are_read_without_opening_its_models(run: Run) -> None:
+    """In a fresh process, as a server's first visitor asks."""
+    code = f"""
+import sys
+from pathlib import Path
+from braindash.runs.region_courses import open_refit
+from braindash.runs.run import Run
+for model in ("pretrained", "brain_tuned"):
+    open_refit(Run(Path({str(run.path)!r})), model, 1, "sub-01")
+print([m for m in ("torch", "transformers", "peft", "scipy.stats") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_layer_that_is_not_there_is_said(run: Run) -> None:
+    with pytest.raises(BraindashError, match="no layer 99"):
+        time_courses(run, ["pretrained"], 99, "sub-01", [0])
 
 
 def test_what_is_gone_is_said(run: Run, tmp_path: Path) -> None:
