@@ -213,8 +213,8 @@ def test_outlines_of_a_native_subject(tmp_path: Path, tmp_path_factory: pytest.T
     assert np.min(off, axis=0).max() < 4.0 + 1.0
     assert all((o < 1).sum() > 50 for o in off)
     # a changed file is read anew
-    file.write_text(overlays_svg({"$x_": [f'<path d="{ellipse_path(*AC_LEFT)}"/>']}))
-    assert list(drawn_regions(cortex_map, home)) == ["$x_"]
+    file.write_text(overlays_svg({r"$\frac$": [f'<path d="{ellipse_path(*AC_LEFT)}"/>']}))
+    assert list(drawn_regions(cortex_map, home)) == [r"$\frac$"]
     named = flatmap_image(np.zeros(n), cortex_map, home, outlines=drawn_regions(cortex_map, home), **options)  # type: ignore[arg-type]
     assert (named != plain).any(), "a name that is no formula is drawn as it is"
     file.unlink()
