@@ -137,12 +137,28 @@ def region_mask(targets: pd.DataFrame, roi: str, own: OwnGroups | None = None) -
     BraindashError
         An unknown name, or one that none of the targets belongs to.
     """
+    distinct, which = _distinct(targets)
+    mask = _inside(distinct, roi, own)[which]
+    return mask if roi == "cortex" else _some(mask, roi, targets)
+
+
+def _distinct(targets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the few pairs of roi and hemi that there are, and each target's: few names are compared."""
+    rois, roi_names = pd.factorize(targets["roi"], use_na_sentinel=False)
+    hemis, hemi_names = pd.factorize(targets["hemi"], use_na_sentinel=False)
+    n = max(len(hemi_names), 1)
+    which, pairs = pd.factorize(rois * n + hemis)
+    return pd.DataFrame({"roi": roi_names[pairs // n], "hemi": hemi_names[pairs % n]}), which
+
+
+def _inside(targets: pd.DataFrame, roi: str, own: OwnGroups | None) -> np.ndarray:
+    """Return `region_mask` of few targets; none may be inside."""
     column = targets["roi"].fillna("").astype(str).str.strip()
     hemi = targets["hemi"].fillna("").astype(str).str.upper().str[:1]
     if roi == "cortex":
         return np.ones(len(targets), dtype=bool)
     if roi in _WHOLE:
-        return _some((hemi == _WHOLE[roi]).to_numpy(dtype=bool), roi, targets)
+        return (hemi == _WHOLE[roi]).to_numpy(dtype=bool)
     if roi and (column == roi).any():
         return (column == roi).to_numpy(dtype=bool)
     base, side = _hemisphere(roi)
@@ -160,14 +176,14 @@ def region_mask(targets: pd.DataFrame, roi: str, own: OwnGroups | None = None) -
         raise BraindashError(f"Region {roi!r} is not known.", closest(roi, known))
     if side:
         mask = mask & (hemi == side).to_numpy(dtype=bool)
-    return _some(mask, roi, targets)
+    return mask
 
 
 def _union(targets: pd.DataFrame, members: Sequence[str]) -> np.ndarray:
     inside = np.zeros(len(targets), dtype=bool)
     for member in members:
         try:
-            inside |= region_mask(targets, member)
+            inside |= _inside(targets, member, None)
         except BraindashError:  # another study's region, or a parcel without a target here
             continue
     return inside

@@ -230,6 +230,17 @@ def further_subjects(subjects: Sequence[str], tuned_on: Sequence[str]) -> list[s
     return [f"{', '.join(others)} {was} not tuned on, and the mean over subjects leaves them out."]
 
 
+def own_candidates(run: Run) -> list[Candidate]:
+    """Return the pretrained model and the run's own. Raises BraindashError where it has no tuned model."""
+    if not (run.model_dir / "braindash_model.json").exists():
+        raise BraindashError(
+            f"Run {run.id} is {run.status.state} and has no tuned model to evaluate.",
+            f"Let it finish: braindash runs resume {run.id}",
+        )
+    own = "brain_tuned" if run.config.control == "none" else control_name(run.config)
+    return [Candidate("pretrained", run.config.model), Candidate(own, run.id)]
+
+
 def find_candidates(run: Run, home: Home) -> list[Candidate]:
     """Return the pretrained model, the run's own, and its finished matching controls in the order of CONTROL_NAMES.
 
@@ -237,14 +248,7 @@ def find_candidates(run: Run, home: Home) -> list[Candidate]:
     """
     from braindash.runs.record import RunStore
 
-    if not (run.model_dir / "braindash_model.json").exists():
-        raise BraindashError(
-            f"Run {run.id} is {run.status.state} and has no tuned model to evaluate.",
-            f"Let it finish: braindash runs resume {run.id}",
-        )
-    config = run.config
-    own = "brain_tuned" if config.control == "none" else control_name(config)
-    found = [Candidate("pretrained", config.model), Candidate(own, run.id)]
+    found, config = own_candidates(run), run.config
     if config.control != "none":
         return found
     newest: dict[str, str] = {}

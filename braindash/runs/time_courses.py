@@ -112,13 +112,15 @@ def kept_designs(run: Run, model: str, layer: int, subject: str) -> tuple[list[n
     from braindash.features.lags import for_signal, story_designs
     from braindash.features.store import FeatureStore
     from braindash.runs.encoding import fitted_stories
-    from braindash.runs.evaluate import find_candidates
+    from braindash.runs.evaluate import find_candidates, own_candidates
     from braindash.studies import open_study
 
     study = open_study(run.config.study, run.home)
     subject = study.check_subject(subject)
     settings = for_signal(run.config.encoding, study.signal, study.tr)
-    refs = {c.name: c.ref for c in find_candidates(run, run.home)}
+    refs = {c.name: c.ref for c in own_candidates(run)}
+    if model not in refs:  # a control: looked for among all runs
+        refs = {c.name: c.ref for c in find_candidates(run, run.home)}
     if model not in refs:
         raise BraindashError(f"The model {model!r} of this run is not here any more.", closest(model, refs))
     train, test = fitted_stories(study, subject)

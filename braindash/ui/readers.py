@@ -406,7 +406,7 @@ def _regions(opened: Study, subject: str | None) -> tuple[str, ...]:
         return ()
     from braindash.encoding.regions import region_groups, region_mask
 
-    targets = opened.targets(subject)
+    targets = opened.targets(subject)[["roi", "hemi"]].drop_duplicates()  # whether there are any, not which
     named = []
     for name in region_groups():
         try:

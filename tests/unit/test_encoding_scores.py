@@ -104,6 +104,22 @@ def test_groups_parcels_hemispheres_and_own_regions(targets: pd.DataFrame) -> No
     assert members("ag") == [5]
 
 
+@pytest.mark.parametrize("roi", ["cortex", "left", "A1", "R_A1", "late_language", "mine", "x_left", "A5_left"])
+def test_a_target_is_inside_whatever_the_others_are(roi: str) -> None:
+    """Each of many targets alone, against all of them at once."""
+    rng = np.random.default_rng(4)
+    names = rng.choice(np.array(["L_A1_ROI", "rh.A1", " A5 ", "44", "mine", "x_left", "", None], dtype=object), 120)
+    hemi = rng.choice(np.array(["L", "r", None], dtype=object), 120)
+    frame = pd.DataFrame({"roi": names, "hemi": hemi}, index=np.arange(120)[::-1])
+
+    def alone(i: int) -> bool:
+        others = pd.DataFrame({"roi": ["A1", "A5", "mine", "x_left"] * 2, "hemi": list("LLLLRRRR")})
+        pair = pd.concat([frame.iloc[[i]], others])
+        return bool(region_mask(pair, roi)[0])
+
+    assert region_mask(frame, roi).tolist() == [alone(i) for i in range(120)]
+
+
 def test_groups_of_ones_own_are_made_of_parcels_groups_and_regions_of_studies(targets: pd.DataFrame) -> None:
     own = {"mine": ("primary_auditory", "L_A5", "my ROI", "another study's"), "A1": ("44",), "none": ("55b",)}
 
