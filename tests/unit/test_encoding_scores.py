@@ -113,7 +113,7 @@ def test_a_target_is_inside_whatever_the_others_are(roi: str) -> None:
     frame = pd.DataFrame({"roi": names, "hemi": hemi}, index=np.arange(120)[::-1])
 
     def alone(i: int) -> bool:
-        others = pd.DataFrame({"roi": ["A1", "A5", "mine", "x_left"] * 2, "hemi": list("LLLLRRRR")})
+        others = pd.DataFrame({"roi": ["L_A1_ROI", " A5 ", "mine", "x_left"] * 2, "hemi": list("LLLLRRRR")})
         pair = pd.concat([frame.iloc[[i]], others])
         return bool(region_mask(pair, roi)[0])
 
