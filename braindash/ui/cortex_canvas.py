@@ -181,7 +181,8 @@ def _regions(
     roi = targets["roi"].fillna("").astype(str) if "roi" in targets else pd.Series("", index=targets.index)
     codes, found = pd.factorize((side + roi.where(roi != "", "no region")).str.strip())
     codes.setflags(write=False)
-    return codes, [str(name)[:1].upper() + str(name)[1:] for name in found]
+    ours = ("left ", "right ", "no region")  # a region's own name, pSTS, stays as it is written
+    return codes, [n[:1].upper() + n[1:] if n.startswith(ours) else n for n in map(str, found)]
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
