@@ -10,7 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeGuard, TypeVar
 
 import streamlit as st
 from streamlit.errors import FragmentHandledException
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_FAILED = "change_failed"  # the error that a callback met, until it is said
+NOT_DONE = "What you asked for may not have been done; it met an error"
+LOOK = "Look whether it was, then try again. More is in the file"
 WHAT = "This page met an error that it was not written for."
 REMEDY = (
     "Nothing was changed in the home. Load the page again, or choose another run or study. If it comes again, that is "
@@ -34,12 +37,13 @@ def guarded(draw: Callable[P, T]) -> Callable[P, T | None]:
     """Return ``draw`` with a barrier: an error ends what it draws with a message, never with a traceback.
 
     For the router, and for every fragment: those are drawn again without the router. What Streamlit itself
-    raises to stop or to run a page again passes.
+    raises to stop or to run a page again passes. What a callback met before is said first, see `guarded_change`.
     """
 
     @functools.wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
+            _say_failed()
             return draw(*args, **kwargs)
         except FragmentHandledException:  # a fragment has said it
             raise
@@ -52,11 +56,44 @@ def guarded(draw: Callable[P, T]) -> Callable[P, T | None]:
     return inner
 
 
+def guarded_change(change: Callable[P, None]) -> Callable[P, None]:
+    """Return a widget's callback with a barrier: what it meets is said where the page or fragment is drawn next.
+
+    Callbacks run before anything is drawn, outside `guarded`: Streamlit would show its own message of an error.
+    """
+
+    @functools.wraps(change)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            change(*args, **kwargs)
+        except Exception as error:  # the last barrier: said, logged and kept with its traceback
+            st.session_state[_FAILED] = error
+
+    return inner
+
+
+def _say_failed() -> None:
+    error = st.session_state.pop(_FAILED, None)
+    if isinstance(error, BraindashError):
+        notices.mistake(error)
+    elif isinstance(error, Exception):
+        kept = keep(error)
+        log.error("A change failed; the traceback is kept in %s", kept, exc_info=error)
+        file = f" \\({escape(error.strerror)}\\): {escape(error.filename)}" if _is_of_a_file(error) else "\\."
+        st.error(
+            f"{NOT_DONE}{file} {LOOK} {escape(kept)} on the machine that serves this page.", icon=":material/error:"
+        )
+
+
+def _is_of_a_file(error: Exception) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.filename is not None
+
+
 def say(error: Exception) -> None:
     """Say that something was not foreseen, and where its traceback is kept."""
     kept = keep(error)
     log.error("A page failed; the traceback is kept in %s", kept, exc_info=error)
-    if isinstance(error, OSError) and error.filename is not None:
+    if _is_of_a_file(error):
         st.error(
             f"A file that this page shows could not be read or written \\({escape(error.strerror)}\\): "
             f"{escape(error.filename)} Load the page again; if it was removed or moved meanwhile, another run or study "

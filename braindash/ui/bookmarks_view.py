@@ -11,6 +11,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.runs.bookmarks import CAPTION, DECK_TITLE, TITLE, Bookmark, BookmarkStore
 from braindash.ui import links, notices, permissions, readers
+from braindash.ui.barrier import guarded_change
 from braindash.ui.layout import CORTEX, ENCODING, SECTIONS
 from braindash.ui.present_view import FILES
 from braindash.ui.text import count, escape, moment, shorten
@@ -279,19 +280,23 @@ def _changing(change: Any, *args: Any, **fields: Any) -> None:
         st.session_state[_PROBLEM] = f"{escape(error.what)} {escape(error.remedy)}"
 
 
+@guarded_change
 def _reword(opened: Opened, one: Bookmark, field: str, key: str) -> None:
     st.session_state[_SHOWING] = None  # a deck on show would be drawn anew at every letter
     _changing(opened.store.change, one, **{field: str(st.session_state[key])})
 
 
+@guarded_change
 def _move(opened: Opened, one: Bookmark, by: int) -> None:
     _changing(opened.store.move, one, by)
 
 
+@guarded_change
 def _remove(opened: Opened, one: Bookmark) -> None:
     _changing(opened.store.remove, one)
     st.query_params.pop(_CHOSEN, None)
 
 
+@guarded_change
 def _rename(opened: Opened, key: str) -> None:
     _changing(opened.store.rename, opened.id, str(st.session_state[key]))

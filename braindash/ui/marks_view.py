@@ -10,6 +10,7 @@ import streamlit as st
 from braindash.errors import BraindashError
 from braindash.runs.marks import NOTE_LENGTH, TAG_LENGTH, Marks, change_marks, clean_note, marked_ids, read_marks
 from braindash.ui import notices, permissions, readers
+from braindash.ui.barrier import guarded_change
 
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
@@ -99,16 +100,19 @@ def clean_or_raw(note: str) -> str:
         return note
 
 
+@guarded_change
 def _keep_star(run_id: str) -> None:
     _try(run_id, starred=bool(st.session_state[f"marks_star_{run_id}"]))
 
 
+@guarded_change
 def _keep_tags(run_id: str, shown: tuple[str, ...]) -> None:
     """Add and remove what differs from what was shown: tags that others gave meanwhile stay."""
     chosen = [str(t) for t in st.session_state[f"marks_tags_{run_id}"]]
     _try(run_id, add=[t for t in chosen if t not in shown], remove=[t for t in shown if t not in chosen])
 
 
+@guarded_change
 def _save_note(run_id: str, was: str) -> None:
     key = f"marks_note_{run_id}"
     kept = _try(run_id, note=str(st.session_state[key]), note_was=was)

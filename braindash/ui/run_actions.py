@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import names, notices, permissions, readers
+from braindash.ui.barrier import guarded_change
 from braindash.ui.layout import COMPARE, OVERVIEW, TUNE
 from braindash.ui.text import count, escape, shorten
 
@@ -66,6 +67,7 @@ def buttons(row: RunRow) -> None:
         _confirm_delete(row)
 
 
+@guarded_change
 def _do(action: Callable[[str], None], run_id: str, said: str) -> None:
     try:
         action(run_id)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from braindash.errors import BraindashError
 from braindash.settings import Access, Colours, OwnRegion, Settings, change, checked, settings_path
 from braindash.ui import launch_view, notices, permissions, readers
+from braindash.ui.barrier import guarded_change
 from braindash.ui.permissions import Person
 from braindash.ui.text import escape
 
@@ -47,6 +48,7 @@ def where() -> None:
     st.code("braindash settings show\nbraindash settings set KEY VALUE", language=None)
 
 
+@guarded_change
 def _save(section: str, build: Callable[[Any], Any], said: str, seen: str = "") -> None:
     """Replace one section by what ``build`` makes of the present one; runs before the page is drawn anew.
 
@@ -247,6 +249,7 @@ def regions(settings: Settings, who: Person) -> None:
             )  # fmt: skip
 
 
+@guarded_change
 def _save_region() -> None:
     from braindash.runs.own_regions import check_members
 
@@ -260,7 +263,7 @@ def _save_region() -> None:
         return dict(new.regions)
 
     _save("regions", build, f"Saved the group {name}.")
-    if not isinstance(st.session_state.get(_OUTCOME), BraindashError):
+    if isinstance(st.session_state.get(_OUTCOME), str):  # saved: what was typed is kept otherwise
         st.session_state.update(region_name="", region_title="", region_members="")
 
 

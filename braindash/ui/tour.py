@@ -137,7 +137,7 @@ def _end() -> None:
     st.query_params.pop(PARAM, None)
     try:
         atomic_write(_taken(), "")
-    except BraindashError:
+    except (BraindashError, OSError):
         return  # a home that may only be read: it holds for this visit
 
 
