@@ -79,9 +79,9 @@ def _say_failed() -> None:
     elif isinstance(error, Exception):
         kept = keep(error)
         log.error("A change failed; the traceback is kept in %s", kept, exc_info=error)
-        file = f" \\({escape(error.strerror)}\\): {escape(error.filename)}" if _is_of_a_file(error) else "\\."
+        file = f" \\({escape(error.strerror)}\\) at {escape(error.filename)}" if _is_of_a_file(error) else ""
         st.error(
-            f"{NOT_DONE}{file} {LOOK} {escape(kept)} on the machine that serves this page.", icon=":material/error:"
+            f"{NOT_DONE}{file}. {LOOK} {escape(kept)} on the machine that serves this page.", icon=":material/error:"
         )
 
 

@@ -47,7 +47,7 @@ def test_a_run_that_cannot_be_told_to_stop_names_the_file(home: Home, open_page:
     stop = home.runs / run_id / "stop"
     stop.symlink_to(home.path / "gone" / "away")
     page.button(key="stop").click().run()
-    assert said(page).startswith(f"{barrier.NOT_DONE} (No such file or directory): {stop}")
+    assert said(page).startswith(f"{barrier.NOT_DONE} (No such file or directory) at {stop}. ")
     [file] = kept.iterdir()
     assert str(file) in said(page)
     assert "FileNotFoundError" in file.read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_what_was_typed_stays_where_a_save_met_an_error(
     page.text_input(key="region_name").set_value("mine")
     page.text_area(key="region_members").set_value("STSda")
     page.button(key="save_region").click().run()
-    assert said(page).startswith(f"{barrier.NOT_DONE} (Input/output error): /disk/<b> ")
+    assert said(page).startswith(f"{barrier.NOT_DONE} (Input/output error) at /disk/<b>. ")
     assert page.text_input(key="region_name").value == "mine"
 
 
