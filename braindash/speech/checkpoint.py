@@ -16,6 +16,8 @@ from braindash.files import atomic_write, parse_json, read_file
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 HASH_FILE = ".braindash_weights.json"
+TORCH_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+               "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,18 +136,59 @@ def hash_weights(files: tuple[Path, ...]) -> str:
         known = read_json(kept)
         if known.get("files") == stamp and isinstance(known.get("sha256"), str):
             return known["sha256"]
-    digest = hashlib.sha256()
-    with contextlib.ExitStack() as stack:
-        where = {}
-        for path in files:
-            handle = stack.enter_context(open_weights(path))
-            where.update(dict.fromkeys(handle.keys(), handle))
-        for name in sorted(where):
-            update_with_tensor(digest, name, where[name].get_tensor(name))
-    value = digest.hexdigest()
+    value = _hash_tensors(files)
     with contextlib.suppress(OSError, BraindashError):  # a folder that may not be written to is hashed each time
         atomic_write(kept, json.dumps({"files": stamp, "sha256": value}))
     return value
+
+
+def _hash_tensors(files: tuple[Path, ...]) -> str:
+    """Return what `update_with_tensor` gives over all tensors in order of name, from the files' bytes as they lie."""
+    digest = hashlib.sha256()
+    where: dict[str, Path] = {}
+    for path in files:
+        with open_weights(path, "np") as handle:  # whose check of the whole file is relied on below
+            where.update(dict.fromkeys(handle.keys(), path))
+    tensors = {path: _layout(path) for path in dict.fromkeys(where.values())}
+    with contextlib.ExitStack() as stack:
+        opened = {path: stack.enter_context(path.open("rb")) for path in tensors}
+        for name in sorted(where):
+            path = where[name]
+            dtype, shape, start, stop = tensors[path][name]
+            if dtype not in TORCH_NAMES:  # torch knows what it calls it
+                with open_weights(path) as handle:
+                    update_with_tensor(digest, name, handle.get_tensor(name))
+                continue
+            digest.update(f"{name}:torch.{TORCH_NAMES[dtype]}:{shape}\n".encode())
+            opened[path].seek(start)
+            while start < stop:
+                block = opened[path].read(min(2**24, stop - start))
+                if not block:
+                    raise BraindashError(f"{path} was cut short while it was read.", "Fetch the file again.")
+                digest.update(block)
+                start += len(block)
+    return digest.hexdigest()
+
+
+def _layout(path: Path) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
+    """Return every tensor's type, shape, and first and last byte in a safetensors file that was found whole.
+
+    The format: eight bytes, the length of a JSON header (little-endian), that header, then the tensors' bytes,
+    counted from there (huggingface/safetensors, README).
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = parse_json(file.read(size))
+    return {
+        name: (
+            told["dtype"],
+            tuple(told["shape"]),
+            8 + size + told["data_offsets"][0],
+            8 + size + told["data_offsets"][1],
+        )
+        for name, told in header.items()
+        if name != "__metadata__"
+    }
 
 
 def update_with_tensor(digest: Any, name: str, tensor: Any) -> None:

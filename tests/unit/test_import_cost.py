@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from safetensors.numpy import save_file
 from tiny_models import save_tiny
 
 from braindash.speech import FAMILIES, describe
+from braindash.speech.checkpoint import HASH_FILE, hash_weights, update_with_tensor
 from braindash.speech.families import LAYERS_KEYS, family_class, family_facts
 
 HEAVY = ("torch", "transformers", "peft", "scipy.stats", "scipy.signal", "matplotlib.pyplot", "nilearn", "himalaya")
@@ -45,7 +47,9 @@ def test_models_are_listed_without_torch(tmp_path: Path) -> None:
             (folder / "adapter_config.json").write_text(json.dumps({"r": 2, "lora_alpha": 4}))
             save_file({"a": np.ones((2, 2), dtype=np.float32)}, folder / "adapter_model.safetensors")
     names = ("whisper", "wav2vec2", "adapted", "headed")
-    known = {n: describe(n, tmp_path) for n in names}  # keeps the hashes of the weights beside them
+    known = {n: describe(n, tmp_path) for n in names}
+    for kept in tmp_path.rglob(HASH_FILE):
+        kept.unlink()  # as on the very first visit
     code = (
         "from braindash.speech import list_models\n"
         f"found = {{m.id: m for m in list_models({str(tmp_path)!r})}}\n"
@@ -53,6 +57,29 @@ def test_models_are_listed_without_torch(tmp_path: Path) -> None:
         "assert {n: (found[n].family, found[n].n_layers, found[n].weights_hash) for n in expected} == expected\n"
     )
     assert imported(code) == []
+
+
+def test_weights_are_hashed_as_torch_would_without_it(tmp_path: Path) -> None:
+    """Every type that models come in, one that only torch can name, a scalar, an empty tensor, two files."""
+    import torch
+    from safetensors.torch import save_file as save_torch
+
+    seeded = torch.Generator().manual_seed(3)
+    kinds = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
+             torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn)  # fmt: skip
+    one = {f"w.{k}": (9 * torch.randn(3, 5, generator=seeded)).abs().to(k) for k in kinds}
+    two = {"a": torch.tensor(2.5), "empty": torch.zeros(0, 4), "w.z": torch.randn(7, generator=seeded)}
+    files = (tmp_path / "model-1.safetensors", tmp_path / "model-2.safetensors")
+    for tensors, file in zip((one, two), files, strict=True):
+        save_torch(tensors, file, metadata={"format": "pt"})
+    digest = hashlib.sha256()
+    for name, tensor in sorted({**one, **two}.items()):
+        update_with_tensor(digest, name, tensor)
+    assert hash_weights(files) == digest.hexdigest()
+    code = "from pathlib import Path\nfrom braindash.speech.checkpoint import _hash_tensors\n"
+    plain = tmp_path / "plain.safetensors"
+    save_torch({k: v for k, v in one.items() if "float8" not in k}, plain)
+    assert imported(f"{code}_hash_tensors((Path({str(plain)!r}),))") == []
 
 
 @pytest.mark.parametrize(
