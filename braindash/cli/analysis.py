@@ -75,11 +75,11 @@ def methods(
 
     What was fitted and how, with citations; every number is read from the run's own files.
     """
-    from braindash.reports.methods import bibtex, methods_text
+    from braindash.reports.methods import methods_and_bibtex
 
     session = Session(ctx, home, as_json)
     found = session.store.get(run)
-    text, works = methods_text(found), bibtex(found)
+    text, works = methods_and_bibtex(found)
     session.emit({"run": found.id, "methods": text, "bibtex": works}, (works if as_bibtex else text).rstrip("\n"))
 
 

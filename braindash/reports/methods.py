@@ -61,15 +61,21 @@ class Described(Protocol):
 
 def methods_text(run: Described) -> str:
     """Return the methods of a run as paragraphs, with citations in brackets and the works cited at the end."""
+    return methods_and_bibtex(run)[0]
+
+
+def methods_and_bibtex(run: Described) -> tuple[str, str]:
+    """Return `methods_text` and `bibtex` of one reading of the run's files, which takes most of the time of either."""
     marked = _marked(run)
     text = _MARK.sub(lambda m: REFERENCES[m.group(1)].cite, marked)
     works = "; ".join(f"{REFERENCES[k].cite}: {REFERENCES[k].fields['title']}" for k in _cited(marked))
-    return f"{text}\n\nWorks cited. {works.replace('{', '').replace('}', '')}.\n"
+    entries = "\n\n".join(REFERENCES[k].bibtex(k) for k in _cited(marked))
+    return f"{text}\n\nWorks cited. {works.replace('{', '').replace('}', '')}.\n", f"{entries}\n"
 
 
 def bibtex(run: Described) -> str:
     """Return BibTeX entries of the works that `methods_text` cites, in order of citation."""
-    return "\n\n".join(REFERENCES[k].bibtex(k) for k in _cited(_marked(run))) + "\n"
+    return methods_and_bibtex(run)[1]
 
 
 def _cited(marked: str) -> list[str]:

@@ -31,7 +31,6 @@ def show_methods(run: Run) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _written(path: str, as_of: tuple[tuple[int, int], ...], /) -> tuple[str, str]:
-    from braindash.reports.methods import bibtex, methods_text
+    from braindash.reports.methods import methods_and_bibtex
 
-    run = readers.store().get(Path(path).name)
-    return methods_text(run), bibtex(run)
+    return methods_and_bibtex(readers.store().get(Path(path).name))
