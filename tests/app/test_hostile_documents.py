@@ -35,7 +35,7 @@ VALUES: dict[str, Any] = {
 
 
 def reader_of(file: str) -> Callable[[Path], Any]:
-    from braindash.runs import partitioning, probing, results, rsa
+    from braindash.runs import partition_document, probing, results, rsa
     from braindash.ui import findings_view
 
     return {
@@ -43,7 +43,7 @@ def reader_of(file: str) -> Callable[[Path], Any]:
         "probing.json": probing.read_probing,
         "rsa.json": rsa.read_rsa,
         "hierarchy.json": lambda folder: findings_view.read_file(str(folder)),
-        "partition.json": partitioning.read_partition,
+        "partition.json": partition_document.read_partition,
     }[file]
 
 
