@@ -3,6 +3,7 @@
 import streamlit as st
 
 from braindash.ui import chosen, controls_view, findings_view, notices, readers, tables
+from braindash.ui.barrier import guarded
 from braindash.ui.glossary_help import explain
 from braindash.ui.layout import CORTEX, ENCODING, RUNS, STUDY
 from braindash.ui.methods import show_methods
@@ -15,7 +16,7 @@ answer(row, results)
 notices.caveats(results.caveats)
 headline(results)
 controls_view.section(results)
-curves_section(results)
+st.fragment(guarded(curves_section))(results)  # its controls change nothing else
 findings_view.sections(readers.store().get(row.id), results)
 
 st.subheader("Noise ceilings, and what was left out", help=explain("noise_ceiling", "excluded"))
