@@ -21,11 +21,10 @@ pages = {
 # Streamlit serves the first page at / alone, under no name; a link to /overview works as well
 pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
 page = st.navigation(pages, expanded=True)
-readers.begin()
-guarded(tour.draw)(page.url_path)
-charts.begin()
-try:
-    guarded(page.run)()
-finally:  # a page may stop before its end
-    guarded(bookmark_button.draw)(page.url_path)
-    readers.end()
+with readers.one_look():
+    guarded(tour.draw)(page.url_path)
+    charts.begin()
+    try:
+        guarded(page.run)()
+    finally:  # a page may stop before its end
+        guarded(bookmark_button.draw)(page.url_path)

@@ -76,14 +76,17 @@ def run_rows() -> list[RunRow]:
     return list(st.session_state[_ROWS])
 
 
-def begin() -> None:
-    """Look at the runs anew; called by the router before it draws anything."""
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Look at the runs' folders once while the router draws; a fragment, which runs without it, looks by itself.
+
+    However the page ends, stopped, run again or failed, nothing is left for the next run.
+    """
     st.session_state[_ROWS] = None
-
-
-def end() -> None:
-    """Forget the runs; called by the router at the end, since a fragment runs without it."""
-    st.session_state.pop(_ROWS, None)
+    try:
+        yield
+    finally:
+        st.session_state.pop(_ROWS, None)
 
 
 def _changed_rows() -> list[RunRow]:

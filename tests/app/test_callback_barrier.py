@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import fake_home
@@ -17,15 +16,6 @@ from braindash.ui import barrier, marks_view, settings_view
 from braindash.ui.tour import TAKEN
 
 SECRET = "secret of the traceback"
-
-
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where tracebacks of this test are kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def said(page: AppTest) -> str:

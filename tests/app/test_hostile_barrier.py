@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import fake_home
@@ -15,15 +14,6 @@ from braindash.ui import barrier, live, readers
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "secret-of-the-traceback"
-
-
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where tracebacks of this test are kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def open_unchecked(path: str) -> AppTest:
