@@ -1,4 +1,4 @@
-"""Regions that a native subject's own pycortex database draws on its flattened cortex."""
+"""Which regions a subject's flatmaps outline: groups of parcels, or what its own pycortex database draws."""
 
 from __future__ import annotations
 
@@ -9,9 +9,31 @@ import numpy as np
 
 from braindash.config import Home
 from braindash.cortex.flatmap import PAGE_HEIGHT, FlatIndex, flat_index
+from braindash.cortex.parcellation import parcel_of_vertex
+from braindash.errors import BraindashError
 from braindash.studies.base import CortexMap
 from braindash.studies.drawn_regions import read_drawing
 from braindash.studies.files import is_placeholder
+
+OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}  # group: its label
+
+
+def outlined(cortex_map: CortexMap, home: Home) -> dict[str, tuple[str, ...] | np.ndarray] | None:
+    """Return the regions that pages and decks outline, by label, as parcels or masks; None where none are known.
+
+    A drawing that cannot be read leaves a map without outlines: :func:`drawn_names` says why.
+    """
+    from braindash.encoding.regions import region_groups
+
+    if cortex_map.space == "pycortex":
+        try:
+            return {**drawn_regions(cortex_map, home)} or None
+        except BraindashError:
+            return None
+    if parcel_of_vertex(cortex_map.space) is None:
+        return None
+    groups = region_groups()
+    return {label: tuple(groups[name]) for name, label in OUTLINED.items() if name in groups}
 
 
 def drawing_file(cortex_map: CortexMap) -> Path | None:

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from braindash.reports.facts import Maps
     from braindash.reports.pictures import Picture
     from braindash.runs.run import Run
-    from braindash.studies.base import CortexMap, Study
+    from braindash.studies.base import Study
 
 VERSION = 1
 LONGEST = 600  # characters of a title or caption that a reader writes
-_OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,7 @@ def _maps(run: Run, tuned: str, measure: str, opener: Callable[[], Study]) -> Ma
     """Return the values of the first subject that has a place on a cortex; None where none has."""
     import numpy as np
 
+    from braindash.cortex.drawn import outlined
     from braindash.reports.facts import Maps
     from braindash.runs.results import RESULTS, open_results
 
@@ -155,23 +155,7 @@ def _maps(run: Run, tuned: str, measure: str, opener: Callable[[], Study]) -> Ma
         out[where] = one[mine]
         return out
 
-    return Maps(values, cortex_map, run.home, subject, measure, _outlines(cortex_map, run.home))
-
-
-def _outlines(cortex_map: CortexMap, home: Home) -> dict[str, Sequence[str] | np.ndarray] | None:
-    from braindash.cortex.drawn import drawn_regions
-    from braindash.cortex.parcellation import parcel_of_vertex
-    from braindash.encoding.regions import region_groups
-
-    if cortex_map.space == "pycortex":
-        try:
-            return {**drawn_regions(cortex_map, home)} or None
-        except BraindashError:  # a map without outlines is better than no deck
-            return None
-    if parcel_of_vertex(cortex_map.space) is None:
-        return None
-    groups = region_groups()
-    return {label: tuple(groups[name]) for name, label in _OUTLINED.items() if name in groups}
+    return Maps(values, cortex_map, run.home, subject, measure, outlined(cortex_map, run.home))
 
 
 def write_deck(deck: Deck, path: Path, kind: str) -> None:

@@ -192,12 +192,13 @@ def _overlay(
     """Return outlines and names of regions as a PNG of the index's size; None where no regions are known."""
     import numpy as np
 
+    from braindash.cortex.drawn import outlined
     from braindash.cortex.flatmap import flat_index, png_bytes
     from braindash.cortex.outlines import overlay
 
     cortex_map = readers.cortex_map(study_id, subject)
     assert cortex_map is not None
-    regions = map_values.outlined(cortex_map)
+    regions = outlined(cortex_map, readers.home())
     if not regions:
         return None
     flat = flat_index(cortex_map, readers.home(), PAGE_HEIGHT)

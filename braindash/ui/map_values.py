@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from braindash.studies.base import CortexMap
 
 # regions that do not contain one another, with names short enough for a map
-OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
 Mask = Literal["none", "q", "q_difference"]
 Fade = Literal["accuracy", "q", "q_difference", "none"]  # what makes a target opaque
@@ -235,6 +234,7 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
 
     from braindash.cortex.colour import DIVERGING, GAIN_ACCURACY, SEQUENTIAL, map_in_use
     from braindash.cortex.combined import gain_accuracy_codes
+    from braindash.cortex.drawn import outlined
 
     home = readers.home()
     cortex_map = readers.cortex_map(view.study, view.subject)
@@ -274,27 +274,9 @@ def layer_arrays(view: View, which: Which) -> dict[str, Any]:
         "vmin": vmin,
         "vmax": vmax,
         "alpha": alpha,
-        "outlines": outlined(cortex_map) if view.outlines and cortex_map is not None else None,
+        "outlines": outlined(cortex_map, home) if view.outlines and cortex_map is not None else None,
         "labels": view.labels,
     }
-
-
-def outlined(cortex_map: CortexMap) -> dict[str, tuple[str, ...] | np.ndarray] | None:
-    """Return the regions that are outlined, by label, as parcels or masks; None where none are known."""
-    from braindash.cortex.drawn import drawn_regions
-    from braindash.cortex.parcellation import parcel_of_vertex
-    from braindash.encoding.regions import region_groups
-    from braindash.errors import BraindashError
-
-    if cortex_map.space == "pycortex":
-        try:
-            return {**drawn_regions(cortex_map, readers.home())} or None
-        except BraindashError:  # the controls say why; the maps stay
-            return None
-    if parcel_of_vertex(cortex_map.space) is None:
-        return None
-    groups = region_groups()
-    return {label: tuple(groups[name]) for name, label in OUTLINED.items() if name in groups}
 
 
 def why_not_outlined(cortex_map: CortexMap | None) -> str:
