@@ -259,9 +259,12 @@ def main() -> None:
                 visited = pages if "warm" not in arguments.skip else []
                 found["warm"] = warm(browser, server, {"blank": blank, "one chart": chart}, visited, arguments.rounds)
             wanted = pages if "controls" not in arguments.skip else []
-            found["controls"] = [
-                row for page in wanted for row in page_controls.measure(browser, server, address(server, page), page)
-            ]
+            found["controls"] = []
+            for page in wanted:
+                try:
+                    found["controls"] += page_controls.measure(browser, server, address(server, page), page)
+                except TimeoutError as error:  # one page that cannot be worked must not cost the other figures
+                    print(f"{page}, its controls: {str(error).splitlines()[0]}", file=sys.stderr)
             if MAP_PAGE in pages and "maps" not in arguments.skip:
                 found["maps"] = page_maps.measure(browser, address(server, MAP_PAGE), home)
         finally:

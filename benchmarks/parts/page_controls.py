@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ def measure(browser: Any, server: Server, url: str, page_name: str) -> list[dict
         )
         client.on("Network.loadingFinished", lambda e: _count(received, e["encodedDataLength"]))
         for control in list(_controls(page))[:MOST]:
+            print(f"{page_name}, {control.name} …", file=sys.stderr, flush=True)
             received[0] = 0
             try:
                 first = act(page, control.there)
@@ -118,17 +120,26 @@ def _label(item: Any) -> str:
 
 
 def _number_of_options(page: Any, field: Any) -> int:
-    field.click()
-    page.get_by_role("option").first.wait_for()
+    _open(page, field)
     n = int(page.get_by_role("option").count())
     page.keyboard.press("Escape")
     return n
 
 
+def _open(page: Any, field: Any) -> None:
+    """Open a list; the click that takes the focus from another list does not always."""
+    options = page.get_by_role("option").first
+    for _ in range(3):
+        field.click()
+        with contextlib.suppress(TimeoutError):
+            options.wait_for(timeout=2000)
+            return
+    options.wait_for(timeout=2000)
+
+
 def _step(page: Any, field: Any, key: str) -> None:
     """Choose the next option of an open list; the clock starts with the key that chooses it."""
-    field.click()
-    page.get_by_role("option").first.wait_for()
+    _open(page, field)
     page.keyboard.press(key)
     page.evaluate("__seen.arm()")
     page.keyboard.press("Enter")

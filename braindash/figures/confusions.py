@@ -9,13 +9,14 @@ import numpy as np
 
 from braindash.errors import BraindashError
 from braindash.figures.probes import beneath, heading, ink
-from braindash.figures.style import ThemeName, base_layout, plain
+from braindash.figures.style import ThemeName, base_layout, label_room, plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _MOST_NUMBERS = 8  # classes; with more, numbers do not fit their cells
 _MOST_GAPS = 20  # classes; with more, lines between cells would hide them
+_AXIS_TITLE = 26  # px: "True", turned, and what lies between it and the labels
 _FLAT = 330  # px; names under the table that need more are turned
 
 
@@ -96,7 +97,9 @@ def confusion_map(
         "textfont": {"size": 13, "color": ink(values, scale, low, high)},
     }  # fmt: skip
     alt = alt_text("confusion_map", shares=shares, names=list(names), title=title, difference=limit is not None)
-    layout = base_layout(theme, 40 + height + below, margin={"l": 8, "r": 8, "t": 40, "b": below})
+    layout = base_layout(
+        theme, 40 + height + below, margin={"l": _AXIS_TITLE + label_room(shown), "r": 8, "t": 40, "b": below}
+    )
     axis = {
         "tickvals": list(range(k)),
         "ticktext": shown,
@@ -111,7 +114,7 @@ def confusion_map(
             "range": [-0.5, k - 0.5],
         },
         "yaxis": {
-            **axis, "title": {"text": "True", "standoff": 8, "font": {"size": 13}}, "automargin": True,
+            **axis, "title": {"text": "True", "standoff": 8, "font": {"size": 13}}, "automargin": False,
             "range": [k - 0.5, -0.5],
         },
         "dragmode": False,

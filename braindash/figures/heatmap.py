@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, region_title, theme_of
+from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, label_room, plain, region_title, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -119,8 +119,9 @@ def layer_region_heatmap(
                 showarrow=False,
                 font={"size": 12, "color": "#FFFFFF" if dark else "#111111"},
             )
+    short = [plain(region_title(r), 40) for r in regions]
     fig.update_layout(
-        **base_layout(theme, 150 + 34 * len(regions), margin={"l": 8, "r": 12, "t": 12, "b": 128}),
+        **base_layout(theme, 150 + 34 * len(regions), margin={"l": label_room(short), "r": 12, "t": 12, "b": 128}),
         meta={
             "alt": alt_text(
                 "layer_region_heatmap", matrix=matrix, layers=list(layers), regions=list(regions), label=label
@@ -132,11 +133,14 @@ def layer_region_heatmap(
         title_font_size=FONT_SIZE,
         type="category",
         showgrid=False,
+        automargin=False,
         tickfont={"size": 12},
     )
     fig.update_yaxes(
         autorange="reversed",
-        automargin=True,
+        automargin=False,
+        tickvals=titles,
+        ticktext=short,
         ticksuffix=" ",
         showgrid=False,
         tickfont={"size": 12, "color": colours.text},

@@ -9,7 +9,7 @@ import numpy as np
 
 from braindash.errors import BraindashError
 from braindash.figures.probes import UNDIMMED, beneath, between, ink
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, theme_of
+from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -114,7 +114,9 @@ def probe_changes(
             {"type": "rect", **box, "line": {"color": c, "width": w}} for c, w in (("#000000", 5), ("#FFFFFF", 2))
         ]
     alt = alt_text("probe_changes", delta=delta, layers=list(layers), tasks=list(tasks), sure=sure, label=label)
-    layout = base_layout(theme, 12 + height + _FOOT, margin={"l": 8, "r": 84, "t": 12, "b": _FOOT}, shapes=shapes)
+    names = [f"{plain(t, 34)} " for t in tasks]
+    margin = {"l": label_room(names), "r": 84, "t": 12, "b": _FOOT}
+    layout = base_layout(theme, 12 + height + _FOOT, margin=margin, shapes=shapes)
     layout |= {
         "annotations": notes,
         "clickmode": "event+select",
@@ -124,10 +126,11 @@ def probe_changes(
             "title": {"text": "Layer (0 = front end output)", "font": {"size": FONT_SIZE}},
             "tickvals": list(range(len(layers))), "ticktext": [str(k) for k in layers], "showgrid": False,
             "zeroline": False, "tickfont": {"size": 12}, "range": [-0.5, len(layers) - 0.5], "tickangle": 0,
+            "automargin": False,
         },
         "yaxis": {
-            "tickvals": list(range(len(tasks))), "ticktext": [f"{plain(t, 34)} " for t in tasks], "showgrid": False,
-            "zeroline": False, "tickfont": {"size": 12}, "range": [len(tasks) - 0.5, -0.5], "automargin": True,
+            "tickvals": list(range(len(tasks))), "ticktext": names, "showgrid": False,
+            "zeroline": False, "tickfont": {"size": 12}, "range": [len(tasks) - 0.5, -0.5], "automargin": False,
         },
         "meta": {"alt": alt},
     }  # fmt: skip

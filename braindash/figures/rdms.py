@@ -159,6 +159,7 @@ def rdm(
         "showticklabels": False,
         "range": [-0.5, n - 0.5],
         "constrain": "domain",
+        "automargin": False,
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,

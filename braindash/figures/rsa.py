@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, plain, theme_of, wrap
+from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,11 +134,17 @@ def similarity_map(
             figure.add_shape(
                 type="rect", x0=i - 0.5, x1=i + 0.5, y0=j - 0.5, y1=j + 0.5, line={"width": width, "color": colour}
             )
+    titles = [plain(r, 28) for r in regions]
     figure.update_layout(
         **base_layout(
             theme,
             (160 if notes is None else 186) + (34 if few else 19) * shape[1],
-            margin={"l": 8, "r": 12, "t": 12 if notes is None else 38, "b": 128},
+            margin={
+                "l": label_room(titles),
+                "r": 12 if notes is None else label_room([*notes, notes_title]),
+                "t": 12 if notes is None else 38,
+                "b": 128,
+            },
         ),
         showlegend=False,
         dragmode=False,
@@ -153,6 +159,7 @@ def similarity_map(
         tickvals=list(range(0, shape[0], every)),
         ticktext=[wrap(plain(k, 24), 10) for k in layers][::every],
         tickangle=0 if x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS else None,
+        automargin=not (x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS),
         range=[-0.5, shape[0] - 0.5],
         showgrid=False,
         zeroline=False,
@@ -162,13 +169,13 @@ def similarity_map(
     rows: dict[str, Any] = {
         "tickvals": list(range(shape[1])),
         "range": [shape[1] - 0.5, -0.5],
-        "automargin": True,
+        "automargin": False,
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
         "tickfont": {"size": 12, "color": colours.text},
     }
-    figure.update_layout(yaxis={**rows, "ticktext": [plain(r, 28) for r in regions], "ticksuffix": " "})
+    figure.update_layout(yaxis={**rows, "ticktext": titles, "ticksuffix": " "})
     if notes is not None:
         _add_notes(figure, notes, notes_title, rows, colours.muted)
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import group_actions, groups, names, notices, readers
+from braindash.ui import group_actions, groups, kept, names, notices, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
@@ -144,7 +144,8 @@ def _lines(group: Group) -> None:
     st.subheader("Settings and their scores")
     axes = [short_name(k) for k in group.varied]
     try:
-        chart(setting_lines(axes, orders(real), [_setting(o) for o in real], theme=theme()), key="setting_lines")
+        lines = [_setting(o) for o in real]
+        chart(kept.figure(setting_lines, axes, orders(real), lines, theme=theme()), key="setting_lines")
     except BraindashError as error:
         notices.mistake(error)
         return
@@ -233,7 +234,8 @@ def _curves(group: Group) -> None:
     st.subheader("Learning curves")
     labels = [label(o.values) or "All runs" for o in drawn]
     try:
-        chart(group_curves(labels, [_setting(o) for o in drawn], theme=theme()), key="group_curves")
+        lines = [_setting(o) for o in drawn]
+        chart(kept.figure(group_curves, labels, lines, theme=theme()), key="group_curves")
     except BraindashError as error:
         st.caption(escape(error.what))
         return

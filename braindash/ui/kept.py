@@ -34,8 +34,12 @@ def figure(draw: Callable[..., go.Figure], /, *args: Any, **kwargs: Any) -> go.F
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _drawn(module: str, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> go.Figure:
     draw: Callable[..., go.Figure] = getattr(importlib.import_module(module), name)
-    drawn = draw(*args, **kwargs)
-    packed = drawn.to_dict()
+    return packed(draw(*args, **kwargs))
+
+
+def packed(drawn: go.Figure) -> go.Figure:
+    """Return a figure that is kept, packed once for all the times that it is sent. Nobody may change it."""
+    sent = drawn.to_dict()
     # what Streamlit sends, and no more than that: nobody changes it, so nobody needs a copy
-    drawn.to_dict = lambda: packed
+    drawn.to_dict = lambda: sent
     return drawn

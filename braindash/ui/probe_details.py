@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, probes_readers, probes_tables
+from braindash.ui import kept, names, notices, probes_readers, probes_tables, probes_view
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import escape, interval, number, shorten
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from braindash.ui.probes_view import Choice
 
 MOST_CLASSES = 40  # drawn in a table of confusions
+
+
+def chosen(run: Run, probing: Probing) -> None:
+    """Draw the choices, what they mean for every task, and the details of the chosen task and layer."""
+    choice = probes_view.choose(probing)
+    probes_view.curves(probing, choice)
+    probes_view.changes(probing, choice)
+    section(run, probing, choice)
 
 
 def section(run: Run, probing: Probing, choice: Choice) -> None:
@@ -117,23 +125,36 @@ def _confusions(run: Run, task: ProbeTask, choice: Choice) -> None:
     left, right = st.columns(2)
     with left:
         title = names.model("pretrained")
-        figure = confusion_map(
-            probes_tables.shares(before)[shown], labels, title=title, counts=[before], drawn=drawn, theme=theme()
+        figure = kept.figure(
+            confusion_map,
+            probes_tables.shares(before)[shown],
+            labels,
+            title=title,
+            counts=[before],
+            drawn=drawn,
+            theme=theme(),
         )
         chart(figure, key="confusion_pretrained", title=f"{task.title}, layer {choice.layer}: {title}")
     if after is None or after.shape != before.shape or choice.model is None:
         return
     other = names.model(choice.model)
     with right:
-        figure = confusion_map(
-            probes_tables.shares(after)[shown], labels, title=other, counts=[after], drawn=drawn, theme=theme()
+        figure = kept.figure(
+            confusion_map,
+            probes_tables.shares(after)[shown],
+            labels,
+            title=other,
+            counts=[after],
+            drawn=drawn,
+            theme=theme(),
         )
         chart(figure, key="confusion_compared", title=f"{task.title}, layer {choice.layer}: {other}")
     difference = (probes_tables.shares(after) - probes_tables.shares(before))[shown]
     finite = np.abs(difference[np.isfinite(difference)])
     left, right = st.columns(2)
     with left:
-        figure = confusion_map(
+        figure = kept.figure(
+            confusion_map,
             difference,
             labels,
             title=f"{other} − pretrained",

@@ -85,7 +85,8 @@ class Probing:
 
 
 def has_probing(run_path: Path) -> bool:
-    return (run_path / PROBING).is_file()
+    """Whether a run's folder holds probes."""
+    return mark(run_path / PROBING) != (0, 0)
 
 
 def probing(run: Run) -> Probing | None:

@@ -87,8 +87,9 @@ class Rsa:
         return sum(s != names.SUBJECT_MEAN for s in self.subjects)
 
 
-def has_rsa(run_id: str) -> bool:
-    return (readers.home().runs / run_id / RSA).is_file()
+def has_rsa(run_path: Path) -> bool:
+    """Whether a run's folder holds an RSA."""
+    return readers.mark(run_path / RSA) != (0, 0)
 
 
 def read(run: Run) -> Rsa | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import links, names, notices, readers, rsa_data, rsa_view
+from braindash.ui import kept, links, names, notices, readers, rsa_data, rsa_view
+from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, number
@@ -53,6 +54,12 @@ class Panel:
     title: str
     values: np.ndarray  # (n_pairs,) dissimilarities
     ranks: np.ndarray  # (n_pairs,) percentiles, NaN where not compared
+
+
+def cells(run: Run, rsa: Rsa, choice: Choice) -> None:
+    """Draw the maps with the choice of a cell, and what lies behind that cell."""
+    choice = rsa_view.maps(rsa, choice)
+    st.fragment(guarded(section))(run, rsa, choice)  # the pair of conditions changes nothing above
 
 
 def section(run: Run, rsa: Rsa, choice: Choice) -> None:
@@ -226,13 +233,14 @@ def _figure(rdms: Rdms, panel: Panel, pair: tuple[int, int], page: ThemeName, /)
     from braindash.figures import rdm
     from braindash.figures.rdms import square
 
-    return rdm(
+    drawn = rdm(
         square(panel.ranks, len(rdms.labels)),
         rdms.labels,
         name=panel.title,
         chosen=None if pair[0] == pair[1] else pair,
         theme=page,
     )
+    return kept.packed(drawn)
 
 
 def _take_pair(key: str, n: int) -> None:

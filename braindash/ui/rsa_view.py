@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import controls_view, links, names, rsa_data, rsa_words
+from braindash.ui import controls_view, kept, links, names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
 from braindash.ui.chosen import compared_model
 from braindash.ui.glossary_help import explain
@@ -36,20 +37,10 @@ def empty(run_id: str) -> None:
 
 
 def choose(rsa: Rsa) -> Choice:
-    """Draw the choices that hold for the whole page; the cell is chosen beside the maps."""
+    """Draw the choices that hold for the whole page; the measure and the cell are chosen beside the maps."""
     tuned = list(rsa.tuned) or list(rsa.models)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         model = compared_model(tuned)
-        measure = "similarity"
-        if rsa_data.has_partial(rsa):
-            measure = links.select(
-                "similarity",
-                "Similarity",
-                list(rsa_words.MEASURES),
-                names=rsa_words.MEASURES.__getitem__,
-                kind="segments",
-                help=explain("rsa_similarity", "partial_rsa"),
-            )
         subject = rsa.subjects[0]
         if len(rsa.subjects) > 1:
             subject = links.select(
@@ -59,7 +50,7 @@ def choose(rsa: Rsa) -> Choice:
                 names=names.subject,
                 kind="segments" if len(rsa.subjects) <= 4 else "select",
             )
-    return Choice(model, measure, subject, rsa.last_layer, rsa_words.focus_region(rsa))
+    return Choice(model, "similarity", subject, rsa.last_layer, rsa_words.focus_region(rsa))
 
 
 def answer(rsa: Rsa, choice: Choice) -> None:
@@ -77,8 +68,9 @@ def answer(rsa: Rsa, choice: Choice) -> None:
 
 
 def maps(rsa: Rsa, choice: Choice) -> Choice:
-    """Draw the maps of both models and of the change; return the choice with the cell that is chosen."""
+    """Draw the maps of both models and of the change; return the choice with the measure and cell that are chosen."""
     st.subheader("Which layers resemble which regions", help=explain("rsa_similarity", "rsa_ceiling", "q"))
+    choice = _measure(rsa, choice)
     first, second = st.columns(2, gap="medium"), st.columns(2, gap="medium")
     with second[1]:
         choice = _cell(rsa, choice)
@@ -105,9 +97,21 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
     return choice
 
 
-def _cell(rsa: Rsa, choice: Choice) -> Choice:
-    from dataclasses import replace
+def _measure(rsa: Rsa, choice: Choice) -> Choice:
+    if not rsa_data.has_partial(rsa):
+        return choice
+    measure = links.select(
+        "similarity",
+        "Similarity",
+        list(rsa_words.MEASURES),
+        names=rsa_words.MEASURES.__getitem__,
+        kind="segments",
+        help=explain("rsa_similarity", "partial_rsa"),
+    )
+    return replace(choice, measure=measure)
 
+
+def _cell(rsa: Rsa, choice: Choice) -> Choice:
     with st.container(border=True):
         st.markdown("**The chosen cell**")
         left, right = st.columns([3, 2])
@@ -147,7 +151,7 @@ def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure 
     ceilings = rsa_data.ceilings(rsa)
     notes = [f"{c[0]:.2f}–{c[1]:.2f}" if (c := ceilings.get(r)) else "" for r in rsa.regions] if ceilings else None
     label = rsa_words.measure_label(rsa, choice.measure)
-    return similarity_map(
+    drawn = similarity_map(
         values,
         list(rsa.layers),
         [rsa.title(r) for r in rsa.regions],
@@ -162,6 +166,7 @@ def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure 
         chosen=(rsa.layers.index(choice.layer), rsa.regions.index(choice.roi)),
         theme=page,
     )
+    return kept.packed(drawn)
 
 
 def limits(rsa: Rsa, choice: Choice) -> tuple[float, float]:
@@ -215,7 +220,10 @@ def _map_note(rsa: Rsa, choice: Choice) -> str:
 
 
 def _numbers(rsa: Rsa, choice: Choice) -> None:
-    with st.expander("The numbers, with intervals", icon=":material/table:"):
+    numbers = st.expander("The numbers, with intervals", icon=":material/table:", key="numbers", bind="query-params")
+    if not numbers.open:  # hundreds of rows, sent only where they are seen
+        return
+    with numbers:
         st.dataframe(
             rsa_data.readable(rsa, choice),
             hide_index=True,
@@ -249,7 +257,7 @@ def curves(rsa: Rsa, choice: Choice) -> None:
     label = "Similarity" if choice.measure == "similarity" else "Similarity beyond the sound"
     ceiling = rsa_data.ceilings(rsa).get(choice.roi) if choice.measure == "similarity" else None
     chart(
-        similarity_curves(rows, y_label=label, ceiling=ceiling, theme=theme()),
+        kept.figure(similarity_curves, rows, y_label=label, ceiling=ceiling, theme=theme()),
         key="rsa_curves",
         title=f"{rsa.title(choice.roi)}: {label.lower()} over layers",
         n=rsa_words.counted(rsa, choice.subject),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import cortex_canvas, links, names, notices, readers
+from braindash.ui import cortex_canvas, kept, links, names, notices, readers
 from braindash.ui.layout import EXPLORER
 from braindash.ui.text import count, escape, number
 
@@ -60,7 +60,7 @@ def target_panel(view: View, results: Results, hint: str = CLICK, called: Sequen
             return
         st.text(_numbers(view, target))
         chart(
-            layer_curves(curves, y_label=names.MEASURES[measure], theme=theme(), columns=1),
+            kept.figure(layer_curves, curves, y_label=names.MEASURES[measure], theme=theme(), columns=1),
             key="target_profile",
             title=f"Target {target} of {view.subject}: {names.MEASURES[measure]} over layers",
             n="n = 1 target",
@@ -150,7 +150,8 @@ def _time_course(view: View, target: int) -> None:
     story = links.select("course_story", "Test story", list(by_story))
     course = by_story[story]
     chart(
-        response_courses(
+        kept.figure(
+            response_courses,
             course.times,
             course.measured[:, 0],
             {m: p[:, 0] for m, p in course.predicted.items()},

@@ -4,6 +4,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, probe_details, probes_readers, probes_view, readers
+from braindash.ui.barrier import guarded
 
 st.title("Probes")
 place = readers.home().runs
@@ -28,9 +29,7 @@ if probing is None:
 
 probes_view.head(offered[run_id], probing)
 notices.caveats(probing.caveats)
-choice = probes_view.choose(probing)
-probes_view.curves(probing, choice)
-probes_view.changes(probing, choice)
-probe_details.section(run, probing, choice)
+# what is chosen from here on changes nothing above and nothing below
+st.fragment(guarded(probe_details.chosen))(run, probing)
 probes_view.explained(probing)
 probes_view.download(probing)

@@ -4,15 +4,19 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.ui import links, names, notices, readers, rsa_data, rsa_layers, rsa_pairs, rsa_view
+from braindash.ui.barrier import guarded
 
 st.title("RSA")
 st.markdown("Do a layer and a brain region find the same moments of a story alike, and did tuning change that?")
-rows = {row.id: row for row in readers.run_rows() if row.has_results or rsa_data.has_rsa(row.id)}
+place = readers.home().runs
+every = readers.run_rows()
+compared = {row.id for row in every if rsa_data.has_rsa(place / row.id)}
+rows = {row.id: row for row in every if row.has_results or row.id in compared}
 if not rows:
-    notices.nothing_evaluated(readers.run_rows())
+    notices.nothing_evaluated(every)
     st.stop()
 
-newest = next((run_id for run_id in rows if rsa_data.has_rsa(run_id)), None)
+newest = next((run_id for run_id in rows if run_id in compared), None)
 run_id = links.select("run", "Run", list(rows), default=newest, names=lambda r: names.run(rows[r]), always=True)
 try:
     run = readers.store().get(run_id)
@@ -27,8 +31,9 @@ if rsa is None:
 choice = rsa_view.choose(rsa)
 rsa_view.answer(rsa, choice)
 notices.caveats(rsa.texts("caveats"))
-choice = rsa_view.maps(rsa, choice)
-rsa_pairs.section(run, rsa, choice)
+
+# what is chosen there changes nothing else: the rest is not sent again
+st.fragment(guarded(rsa_pairs.cells))(run, rsa, choice)
 rsa_layers.plane(rsa, choice)
 rsa_layers.alignment(rsa, choice)
 rsa_layers.spaces(rsa, choice)
