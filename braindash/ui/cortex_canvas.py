@@ -145,7 +145,7 @@ def selected(n_targets: int) -> int | None:
 # --- what is sent --------------------------------------------------------------------------------
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=map_values.SAME)
 def _packed(view: View, which: Which, /) -> tuple[bytes, float, float]:
     """Return one map's values and opacities as bytes, and the limits of its scale."""
     from braindash.cortex.packing import pack_values
@@ -210,7 +210,7 @@ def _overlay(
     return png_bytes(pixels.reshape(*flat.shape, 4))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=map_values.SAME)
 def _extras(view: View, maps: tuple[Which, ...], /) -> list[Extra]:
     """Return what the box at the cursor says beside the maps' own values."""
     from braindash.cortex.packing import pack_values
