@@ -94,10 +94,10 @@ SHOTS: tuple[Shot, ...] = (
         "cortex", "cortex",
         "Every target on the flattened cortex: both models on one scale, the difference, and gain against accuracy. "
         "The cursor names the region and its numbers.",
-        wait=MAPS, to="Show only targets that pass",
+        wait=MAPS, to="Maps",
     ),
     Shot(
-        "cortex", "cortex-dark", "The same in the dark, on a narrow screen.", wait=MAPS, to="Opacity by",
+        "cortex", "cortex-dark", "The same in the dark, on a narrow screen.", wait=MAPS, to="Maps",
         width=600, scheme="dark",
     ),
     Shot(

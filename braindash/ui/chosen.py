@@ -57,13 +57,14 @@ def compared_model(tuned: Sequence[str], help: str | None = None) -> str:
     )
 
 
-def mapped_subject(subjects: Sequence[str], label: str) -> str:
+def mapped_subject(subjects: Sequence[str]) -> str:
     """Draw the choice of the one subject whose targets are mapped."""
-    return links.select("map_subject", label, subjects, kind="segments" if len(subjects) <= 4 else "select")
+    return links.select("map_subject", "Subject", subjects, kind="segments" if len(subjects) <= 4 else "select")
 
 
-def mapped_layer(results: Results, label: str, help: str | None = None) -> int:
+def mapped_layer(results: Results) -> int:
     """Draw the slider of the layer that is mapped; a layer that the run lacks is the last."""
     first, last = results.layers[0], results.last_layer
-    layer = st.slider(label, first, last, value=last, key="layer", bind="query-params", width=320, help=help)
+    help = explain("layer", "state_0")
+    layer = st.slider("Layer", first, last, value=last, key="layer", bind="query-params", width=320, help=help)
     return layer if layer in results.layers else last

@@ -8,7 +8,6 @@ import streamlit as st
 
 from braindash.ui import cortex_canvas, names, readers, selection_view, target_view
 from braindash.ui.charts import chart, theme
-from braindash.ui.chosen import mapped_layer, mapped_subject
 from braindash.ui.map_values import View, limits, short_title, unit, values_of
 from braindash.ui.text import count, escape
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from braindash.figures.head import HeadMap
-    from braindash.runs.record import RunRow
     from braindash.ui.map_values import Which
     from braindash.ui.readers import Results
 
@@ -26,9 +24,8 @@ ALONG = ("x", "y", "z")
 PICKED = "target_table_picked"
 
 
-def section(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> None:
+def section(view: View, results: Results) -> None:
     """Draw the head where positions are known, the table of all targets, the chosen target, and the scatter."""
-    view = _view(row, results, model, measure, subjects)
     targets = readers.study(view.study).targets(view.subject)
     electrodes = readers.study(view.study).signal == "electrodes"
     noun = "electrode" if electrodes else "target"
@@ -50,28 +47,6 @@ def section(row: RunRow, results: Results, model: str, measure: str, subjects: l
     called = [str(name) for name in targets["name"]]
     target_view.target_panel(view, results, f"Choose a row of the table to see one {noun} in every layer.", called)
     selection_view.section(view, on_map=False)
-
-
-def _view(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> View:
-    from braindash.runs.results import ATTRS, RESULTS
-
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        subject = mapped_subject(subjects, "Subject")
-        layer = mapped_layer(results, "Layer")
-    run = readers.store().get(row.id)
-    return View(
-        str(run.path),
-        readers.mark(run.path / RESULTS / ATTRS),
-        row.study,
-        readers.study_mark(row.study),
-        subject,
-        model,
-        layer,
-        measure,
-        outlines=False,
-        labels=False,
-        fade="none",
-    )
 
 
 def _located(targets: pd.DataFrame) -> bool:

@@ -29,22 +29,28 @@ class Choice:
     subject: str
 
 
-def choose(results: Results, *, subjects: bool = True) -> Choice:
-    """Draw the choices that hold for the whole page; that of the subject only where ``subjects`` says so."""
+def model_and_measure(results: Results) -> tuple[str, str]:
+    """Draw the choice of the model that is compared and of the measure."""
     tuned = [m for m in results.models if m != "pretrained"] or list(results.models)
     measures = results.measures
+    model = compared_model(tuned)
+    measure = links.select(
+        "measure",
+        "Measure",
+        measures,
+        names=lambda m: names.MEASURES[m],
+        kind="segments",
+        help=explain(*measures),
+    )
+    return model, measure
+
+
+def choose(results: Results) -> Choice:
+    """Draw the choices that hold for the whole page."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        model = compared_model(tuned)
-        measure = links.select(
-            "measure",
-            "Measure",
-            measures,
-            names=lambda m: names.MEASURES[m],
-            kind="segments",
-            help=explain(*measures),
-        )
+        model, measure = model_and_measure(results)
         subject = results.subjects[0]
-        if subjects and len(results.subjects) > 1:
+        if len(results.subjects) > 1:
             subject = links.select(
                 "subject",
                 "Subject (table and curves)",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.ui import electrodes_view, links, map_parts, names, readers
+from braindash.ui import electrodes_view, encoding_view, links, map_parts, names, readers
 from braindash.ui.chosen import mapped_layer, mapped_subject
 from braindash.ui.glossary_help import explain
 from braindash.ui.map_values import (
@@ -40,6 +40,10 @@ FADES: dict[Fade, str] = {
     "q_difference": "q of the difference",
     "none": "Nothing",
 }
+_HIDING: dict[str, dict[str, str]] = {
+    "mask": {mask: title for mask, title in MASKS.items() if mask != "none"},
+    "fade": {fade: title for fade, title in FADES.items() if fade in ("q", "q_difference")},
+}
 MASK_HELP = (
     "q is the p value of a block permutation, corrected over all targets of the subject and layer for the share of "
     "false discoveries. q of r: is a target predicted above chance by the model shown (in the map of the difference: "
@@ -47,52 +51,20 @@ MASK_HELP = (
 )
 
 
-def section(row: RunRow, results: Results, model: str, measure: str) -> None:
-    """Draw the section for one run; where the study has no cortex map, say so."""
+def section(row: RunRow, results: Results) -> None:
+    """Draw what is compared and its maps for one run; where the study has no cortex map, its targets in a table."""
+    from braindash.runs.results import ATTRS, RESULTS
+
     facts = readers.study_facts(row.study)
-    subjects = [s for s in results.subjects if s != names.SUBJECT_MEAN]
     if facts.problem:
         st.info(f"The study cannot be opened\\: {escape(facts.problem)}", icon=":material/info:")
         return
-    if not facts.has_cortex:
-        electrodes_view.section(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
-        return
-    view, maps = _controls(row, results, model, measure, [s for s in subjects if s in facts.subjects] or subjects)
-    if not maps:
-        st.info("Choose a map.", icon=":material/info:")
-        return
-    _maps(view, maps, results)
-
-
-def _controls(row: RunRow, results: Results, model: str, measure: str, subjects: list[str]) -> tuple[View, list[Which]]:
-    from braindash.runs.results import ATTRS, RESULTS
-
+    subjects = [s for s in results.subjects if s != names.SUBJECT_MEAN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        subject = mapped_subject(subjects, "Subject of the maps")
-        layer = mapped_layer(results, "Layer of the maps", explain("layer", "state_0"))
-        large = st.toggle("Large maps, one a row", key="large", bind="query-params")
-        cortex_map = readers.cortex_map(row.study, subject)
-        unknown = why_not_outlined(cortex_map)
-        known = not unknown
-        outlines = st.toggle(
-            "Region outlines",
-            value=True,
-            key="outlines",
-            bind="query-params",
-            disabled=not known,
-            help=escape(unknown) or None,
-        )
-        labels = st.toggle(
-            "Region names",
-            value=True,
-            key="labels",
-            bind="query-params",
-            disabled=not known or not outlines or not large,
-            help="On small maps side by side the names could not be read and are left out.",
-        )
+        model, measure = encoding_view.model_and_measure(results)
+        subject = mapped_subject([s for s in subjects if s in facts.subjects] or subjects)
+        layer = mapped_layer(results)
     run = readers.store().get(row.id)
-    mask, level, faint = _mask(run.path)
-    fade = _fade(run.path)
     view = View(
         str(run.path),
         readers.mark(run.path / RESULTS / ATTRS),
@@ -102,29 +74,83 @@ def _controls(row: RunRow, results: Results, model: str, measure: str, subjects:
         model,
         layer,
         measure,
-        outlines,
-        outlines and labels and large,
-        fade,
-        mask,
-        level,
-        faint,
-        regions_as_of=drawing_mark(cortex_map),
+        outlines=False,
+        labels=False,
+        fade="none",
     )
-    chosen = links.several(
-        "maps",
-        "Maps",
-        WHICH,
-        default=USUAL,
-        names=lambda which: short_title(view, next(w for w in WHICH if w == which)),
-        placeholder="Choose the maps to show",
-    )
+    if not facts.has_cortex:
+        electrodes_view.section(view, results)
+        return
+    view, maps = _displayed(view, run.path)
+    if not maps:
+        st.info("Choose a map.", icon=":material/info:")
+        return
+    _maps(view, maps, results)
+
+
+def _displayed(view: View, folder: Path) -> tuple[View, list[Which]]:
+    """Draw the choice of maps and, behind a button, of how they are drawn: the maps are to be on the first screen."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        which = st.container()
+        with st.popover(_how(), icon=":material/tune:", help="Outlines, names, size, significance, opacity."):
+            view = _display(view, folder)
+    with which:
+        chosen = links.several(
+            "maps",
+            "Maps",
+            WHICH,
+            default=USUAL,
+            names=lambda which: short_title(view, next(w for w in WHICH if w == which)),
+            placeholder="Choose the maps to show",
+        )
     maps = [w for w in WHICH if w in chosen]
     if any(w.startswith("unique") for w in maps):
-        part = map_parts.choose(view, model)
+        part = map_parts.choose(view, view.model)
         if part is None:
             return view, [w for w in maps if not w.startswith("unique")]
-        view = replace(view, part=part, parts_as_of=readers.mark(run.path / map_parts.FILE))
+        view = replace(view, part=part, parts_as_of=readers.mark(folder / map_parts.FILE))
     return view, maps
+
+
+def _how() -> str:
+    """Return the button's label: what of the display the address sets, where it hides or fades targets."""
+    mask, fade = (next((v for k, v in of.items() if k == st.query_params.get(p)), "") for p, of in _HIDING.items())
+    said = [*([f"only by {mask}"] if mask else []), *([f"opacity by {fade}"] if fade else [])]
+    return f"Display\\: {', '.join(said)}" if said else "Display"
+
+
+def _display(view: View, folder: Path) -> View:
+    large = st.toggle("Large maps, one a row", key="large", bind="query-params")
+    cortex_map = readers.cortex_map(view.study, view.subject)
+    unknown = why_not_outlined(cortex_map)
+    known = not unknown
+    outlines = st.toggle(
+        "Region outlines",
+        value=True,
+        key="outlines",
+        bind="query-params",
+        disabled=not known,
+        help=escape(unknown) or None,
+    )
+    labels = st.toggle(
+        "Region names",
+        value=True,
+        key="labels",
+        bind="query-params",
+        disabled=not known or not outlines or not large,
+        help="On small maps side by side the names could not be read and are left out.",
+    )
+    mask, level, faint = _mask(folder)
+    return replace(
+        view,
+        outlines=outlines,
+        labels=outlines and labels and large,
+        fade=_fade(folder),
+        mask=mask,
+        level=level,
+        faint=faint,
+        regions_as_of=drawing_mark(cortex_map),
+    )
 
 
 def _fade(folder: Path) -> Fade:
@@ -152,22 +178,19 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
             f"To add them\\: `braindash evaluate {folder.name}`"
         )
         return "none", 0.05, False
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        titles = {str(mask): title for mask, title in MASKS.items()}
-        name = links.select(
-            "mask",
-            "Show only targets that pass",
-            offered,
-            names=titles.__getitem__,
-            kind="segments",
-            help=f"{escape(MASK_HELP)}\n\n{explain('q', 'permutation_test')}",
-        )
-        chosen = next(m for m in offered if m == name)
-        off = chosen == "none"
-        level = st.slider(
-            "q at most", 0.005, 0.2, 0.05, 0.005, key="q", bind="query-params", format="%.3f", width=240, disabled=off
-        )
-        faint = st.toggle("Show the others faintly", key="faint", bind="query-params", disabled=off)
+    titles = {str(mask): title for mask, title in MASKS.items()}
+    name = links.select(
+        "mask",
+        "Show only targets that pass",
+        offered,
+        names=titles.__getitem__,
+        kind="segments",
+        help=f"{escape(MASK_HELP)}\n\n{explain('q', 'permutation_test')}",
+    )
+    chosen = next(m for m in offered if m == name)
+    off = chosen == "none"
+    level = st.slider("q at most", 0.005, 0.2, 0.05, 0.005, key="q", bind="query-params", format="%.3f", disabled=off)
+    faint = st.toggle("Show the others faintly", key="faint", bind="query-params", disabled=off)
     return chosen, float(level), bool(faint and not off)
 
 

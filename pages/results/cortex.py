@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from braindash.ui import chosen, encoding_view, flatmaps, notices
+from braindash.ui import chosen, flatmaps, notices
 from braindash.ui.barrier import guarded
 
 st.title("Cortex")
@@ -10,6 +10,5 @@ row = chosen.evaluated_run()
 results = chosen.results_of(row)
 
 notices.caveats(results.caveats)
-choice = encoding_view.choose(results, subjects=False)
-# the maps' own controls change nothing else: the page's head is not sent again
-st.fragment(guarded(flatmaps.section))(row, results, choice.model, choice.measure)
+# what is chosen from here on does not change the page's head: it is not sent again
+st.fragment(guarded(flatmaps.section))(row, results)

@@ -81,6 +81,7 @@ def test_maps_are_painted_as_the_server_draws_them(
     # another layer, and opacity by accuracy: painted anew; outlines: a canvas of their own
     before = pixels(page, "below")
     page.get_by_role("slider").first.press("ArrowLeft")
+    page.get_by_role("button", name="Display").click()
     page.get_by_role("radio", name="Accuracy", exact=True).click()
     page.get_by_text("Region outlines", exact=True).click()
     for _ in range(100):

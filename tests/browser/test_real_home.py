@@ -63,18 +63,22 @@ def test_every_page_shows_a_real_run_and_links_reopen_it(
     page.locator("[data-painted='4']").wait_for()
     maps = page.get_by_role("img", name=re.compile("Flattened cortex"))
     assert maps.count() == 4
+    page.get_by_role("button", name="Display: only by q of r").click()
     passing = page.get_by_role("radiogroup", name="Show only targets that pass")
     passing.get_by_role("radio", name="q of the difference").click()
     page.wait_for_url("**mask=q_difference**")
     settle(page)
     again = visit(page.url.removeprefix(f"{server.url}/"))
     again.get_by_text("are predicted differently by the two models, at q ≤ 0.1.").first.wait_for()
+    again.get_by_role("button", name="Display: only by q of the difference").click()
     for name in ("q of the difference", "sub-02", "r"):
         chosen = again.get_by_role("radio", name=name, exact=True)
         chosen.first.wait_for()
         checked = [c.get_attribute("aria-checked") for c in chosen.all()]
         assert "true" in checked, name
     again.get_by_text("Layer 1, sub-02, n = ").wait_for()
+
+    again.keyboard.press("Escape")
 
     # the cursor names the place on all maps at once; a click, or Enter, opens the target there
     again.locator("[data-painted='4']").wait_for()
