@@ -17,19 +17,11 @@ if TYPE_CHECKING:
     from braindash.ui.readers import Results
 
 
-def evaluated_run(title: str = "") -> RunRow:
-    """Draw the choice among evaluated runs; where there is none, say how to get one and end the page.
-
-    Parameters
-    ----------
-    title : str
-        Of the page, above what is said where there is no run; "" where the page has drawn its own.
-    """
+def evaluated_run() -> RunRow:
+    """Draw the choice among evaluated runs; where there is none, say how to get one and end the page."""
     rows = readers.run_rows()
     evaluated = {row.id: row for row in rows if row.has_results}
     if not evaluated:
-        if title:
-            st.title(title)
         notices.nothing_evaluated(rows)
         st.stop()
     run_id = links.select("run", "Run", list(evaluated), names=lambda r: names.run(evaluated[r]), always=True)

@@ -25,7 +25,7 @@ def groups_note(regions: Sequence[str]) -> str:
 
 
 def answer(row: RunRow, results: Results) -> None:
-    """Show the study, the question, and the answer in two sentences."""
+    """Show what was tuned on what, and the answer in two sentences."""
     summary = results.records.get("summary") or {}
     facts = readers.study_facts(row.study)
     with st.container(border=True):
@@ -37,7 +37,6 @@ def answer(row: RunRow, results: Results) -> None:
                 st.badge(f"Control run\\: {escape(names.choice('control', row.control))}", color="orange")
             if facts.simulated:
                 st.badge("Simulated subjects", color="orange", icon=":material/science:")
-        st.title(escape(summary.get("question") or "What did brain-tuning change?"))
         said = [true_minus(sentence) for sentence in summary.get("answer") or ()]
         for sentence in said or ["The evaluation wrote no summary."]:
             st.markdown(f"##### {escape(sentence)}")

@@ -5,13 +5,13 @@ import streamlit as st
 from braindash.figures.run_curves import MOST_RUNS
 from braindash.runs.groups import by_group
 from braindash.runs.searching import all_tags
-from braindash.ui import group_view, links, live, marks_view, names, notices, readers, run_actions, runs_table
+from braindash.ui import group_view, heading, links, live, marks_view, names, notices, readers, run_actions, runs_table
 from braindash.ui.layout import COMPARE, RUNS
 from braindash.ui.text import count, escape, shorten
 
 NO_GROUP = NO_RUN = ""
 
-st.title("Runs")
+heading.title("Runs")
 rows = {row.id: row for row in readers.run_rows()}
 if not rows:
     notices.nothing_tuned()

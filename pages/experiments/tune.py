@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from braindash.ui import form, launch_view, preflight_view, readers, tune_view
+from braindash.ui import form, heading, launch_view, preflight_view, readers, tune_view
 
-st.title("Tune")
+heading.title("Tune")
 entries = readers.study_entries()
 if not entries:
     tune_view.no_study()

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from braindash.ui import glossary_view
+from braindash.ui import glossary_view, heading
 
-st.title("Glossary")
+heading.title("Glossary")
 st.markdown("What the pages' words mean, in the sense in which braindash computes them.")
 glossary_view.asked()
 glossary_view.entries()

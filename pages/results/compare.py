@@ -2,10 +2,19 @@
 
 import streamlit as st
 
-from braindash.ui import compare_learning, compare_runs, compare_scores, compare_table, marks_view, notices, readers
+from braindash.ui import (
+    compare_learning,
+    compare_runs,
+    compare_scores,
+    compare_table,
+    heading,
+    marks_view,
+    notices,
+    readers,
+)
 from braindash.ui.text import escape, shorten
 
-st.title("Compare")
+heading.title("Compare")
 rows = {row.id: row for row in readers.run_rows()}
 if not rows:
     notices.nothing_tuned()

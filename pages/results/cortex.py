@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from braindash.ui import chosen, flatmaps, notices
+from braindash.ui import chosen, flatmaps, heading, notices
 from braindash.ui.barrier import guarded
 
-st.title("Cortex")
+heading.title("Cortex")
 row = chosen.evaluated_run()
 results = chosen.results_of(row)
 

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from braindash.ui import chosen, encoding_view, layout, notices, partition_view, readers
+from braindash.ui import chosen, encoding_view, heading, layout, notices, partition_view, readers
 from braindash.ui.barrier import guarded
 
-st.title("Encoding")
+heading.title("Encoding")
 row = chosen.evaluated_run()
 results = chosen.results_of(row)
 

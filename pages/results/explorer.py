@@ -1,11 +1,9 @@
 """One story of a run: what was heard, what was measured, and what both models predict."""
 
-import streamlit as st
-
 from braindash.errors import BraindashError
-from braindash.ui import chosen, explorer_view, notices
+from braindash.ui import chosen, explorer_view, heading, notices
 
-st.title("Explorer")
+heading.title("Explorer")
 row = chosen.evaluated_run()
 results = chosen.results_of(row)
 

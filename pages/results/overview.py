@@ -2,14 +2,15 @@
 
 import streamlit as st
 
-from braindash.ui import chosen, controls_view, findings_view, notices, readers, tables
+from braindash.ui import chosen, controls_view, findings_view, heading, notices, readers, tables
 from braindash.ui.barrier import guarded
 from braindash.ui.glossary_help import explain
 from braindash.ui.layout import CORTEX, ENCODING, RUNS, STUDY
 from braindash.ui.methods import show_methods
 from braindash.ui.results import answer, curves_section, headline, provenance_line
 
-row = chosen.evaluated_run("What did brain-tuning change?")
+heading.title("What did brain-tuning change?")
+row = chosen.evaluated_run()
 results = chosen.results_of(row)
 
 answer(row, results)

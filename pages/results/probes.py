@@ -3,10 +3,10 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import links, names, notices, probe_details, probes_readers, probes_view, readers
+from braindash.ui import heading, links, names, notices, probe_details, probes_readers, probes_view, readers
 from braindash.ui.barrier import guarded
 
-st.title("Probes")
+heading.title("Probes")
 place = readers.home().runs
 rows = readers.run_rows()
 probed = {row.id for row in rows if probes_readers.has_probing(place / row.id)}

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import links, names, notices, readers, rsa_data, rsa_layers, rsa_pairs, rsa_view
+from braindash.ui import heading, links, names, notices, readers, rsa_data, rsa_layers, rsa_pairs, rsa_view
 from braindash.ui.barrier import guarded
 
-st.title("RSA")
+heading.title("RSA")
 st.markdown("Do a layer and a brain region find the same moments of a story alike, and did tuning change that?")
 place = readers.home().runs
 every = readers.run_rows()

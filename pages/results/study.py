@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from braindash.ui import links, notices, readers, study_view, tune_view
+from braindash.ui import heading, links, notices, readers, study_view, tune_view
 from braindash.ui.text import escape, shorten
 
-st.title("Study")
+heading.title("Study")
 entries = readers.study_entries()
 if not entries:
     tune_view.no_study()

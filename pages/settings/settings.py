@@ -3,10 +3,10 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import notices, permissions, settings_view
+from braindash.ui import heading, notices, permissions, settings_view
 from braindash.ui.text import escape
 
-st.title("Settings")
+heading.title("Settings")
 try:
     settings = permissions.settings()
 except BraindashError as error:

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import bookmarks_view, chosen, links, notices, present_view, readers
+from braindash.ui import bookmarks_view, chosen, heading, links, notices, present_view, readers
 from braindash.ui.methods import show_methods
 
-st.title("Present")
+heading.title("Present")
 what = links.select(
     "what",
     "Slides",

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from braindash.config import Home
-from braindash.ui import barrier
+from braindash.ui import barrier, heading
 from braindash.ui.cortex_canvas import PAINTED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("BRAINDASH_HOME", str(place.path))
     monkeypatch.chdir(ROOT)
     return place
+
+
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No browser reads code here: a session's first page does not wait for it."""
+    monkeypatch.setattr(heading, "FIRST", 0.0)
 
 
 @pytest.fixture
