@@ -18,7 +18,7 @@ from page_reader import Reader, titles
 
 READERS, CHANGES = 10, 50
 PAGES = {
-    "": "What did brain\\-tuning change?",
+    "": "What did brain-tuning change?",
     "cortex": "Cortex",
     "encoding": "Encoding",
     "probes": "Probes",
