@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -129,12 +128,12 @@ def _number_of_options(page: Any, field: Any) -> int:
 def _open(page: Any, field: Any) -> None:
     """Open a list; the click that takes the focus from another list does not always."""
     options = page.get_by_role("option").first
-    for _ in range(3):
+    field.click()
+    try:
+        options.wait_for(timeout=2000)
+    except TimeoutError:
         field.click()
-        with contextlib.suppress(TimeoutError):
-            options.wait_for(timeout=2000)
-            return
-    options.wait_for(timeout=2000)
+        options.wait_for()
 
 
 def _step(page: Any, field: Any, key: str) -> None:

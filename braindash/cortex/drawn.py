@@ -15,6 +15,7 @@ from braindash.studies.base import CortexMap
 from braindash.studies.drawn_regions import read_drawing
 from braindash.studies.files import is_placeholder
 
+# regions that do not contain one another, with names short enough for a map
 OUTLINED = {"primary_auditory": "A1", "ltc": "LTC", "ag": "AG", "ifg": "IFG", "mfg": "55b"}  # group: its label
 
 

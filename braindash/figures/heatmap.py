@@ -78,7 +78,8 @@ def layer_region_heatmap(
         low, high = float(vmin), float(vmax)
     cmap = DIVERGING if diverging else SEQUENTIAL
     colours = theme_of(theme)
-    titles = [plain(region_title(r), 80) for r in regions]
+    names = [region_title(r) for r in regions]
+    titles, short = [plain(n, 80) for n in names], [plain(n, 40) for n in names]
     columns = [str(layer) for layer in layers]
     known = np.isfinite(matrix)
     fig = go.Figure(
@@ -119,7 +120,6 @@ def layer_region_heatmap(
                 showarrow=False,
                 font={"size": 12, "color": "#FFFFFF" if dark else "#111111"},
             )
-    short = [plain(region_title(r), 40) for r in regions]
     fig.update_layout(
         **base_layout(theme, 150 + 34 * len(regions), margin={"l": label_room(short), "r": 12, "t": 12, "b": 128}),
         meta={

@@ -153,13 +153,14 @@ def similarity_map(
         meta={"alt": _map_alt(matrix, layers, regions, label, stars)},
     )
     every = -(-shape[0] // _MOST_TICKS)
+    level = x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS
     figure.update_xaxes(
         title=x_title,
         title_font_size=FONT_SIZE,
         tickvals=list(range(0, shape[0], every)),
         ticktext=[wrap(plain(k, 24), 10) for k in layers][::every],
-        tickangle=0 if x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS else None,
-        automargin=not (x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS),
+        tickangle=0 if level else None,
+        automargin=not level,  # turned labels take more room than there is
         range=[-0.5, shape[0] - 0.5],
         showgrid=False,
         zeroline=False,

@@ -49,6 +49,18 @@ def compared_model(tuned: Sequence[str], help: str | None = None) -> str:
     )
 
 
+def measure_of(measures: Sequence[str], help: str | None = None) -> str:
+    """Draw the choice of the measure of prediction."""
+    return links.select(
+        "measure",
+        "Measure",
+        measures,
+        names=names.MEASURES.__getitem__,
+        kind="segments",
+        help=help or explain(*measures),
+    )
+
+
 def mapped_subject(subjects: Sequence[str]) -> str:
     """Draw the choice of the one subject whose targets are mapped."""
     return links.select("map_subject", "Subject", subjects, kind="segments" if len(subjects) <= 4 else "select")

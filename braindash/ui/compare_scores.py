@@ -15,6 +15,7 @@ from braindash.figures.run_scores import ScoreColumn, ScoreDot, score_dots
 from braindash.runs.seed_scores import ALL, Over, SettingScore, score_rows, setting_scores, spread_table
 from braindash.ui import kept, links, names, notices, readers
 from braindash.ui.charts import chart, theme
+from braindash.ui.chosen import measure_of
 from braindash.ui.compare_files import csv_bytes
 from braindash.ui.compare_runs import Chosen
 from braindash.ui.glossary_help import explain
@@ -80,14 +81,7 @@ def choose(runs: Sequence[Chosen]) -> Scored | None:
     if without:
         st.caption(f"Not evaluated, so without scores\\: {', '.join(without)}\\.")
     common = [m for m in ("r_norm", "r") if all(m in c.results.measures for c in evaluated if c.results)]
-    measure = links.select(
-        "measure",
-        "Measure",
-        common,
-        names=lambda m: names.MEASURES[m],
-        kind="segments",
-        help=explain("r", "noise_ceiling", "r_norm"),
-    )
+    measure = measure_of(common, explain("r", "noise_ceiling", "r_norm"))
     rows = {}
     usable = []
     for run in evaluated:

