@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import ThemeName, base_layout, plain, rgba, theme_of
+from braindash.figures.style import CLICK_MARKER, ThemeName, base_layout, plain, rgba, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PAIRS = "pairs"  # the trace whose points answer clicks
-_FEW_POINTS = 2_500  # of a trace drawn as SVG; more need WebGL
+_FEW_POINTS = 2_500  # of a trace drawn as SVG, which finds points to 3 px; WebGL finds the nearest of more
 _HEIGHT = 400
 
 
@@ -124,14 +124,15 @@ def rdm(
         )
     )
     below = np.nonzero(np.tri(n, k=-1, dtype=bool) & np.isfinite(ranks))
-    draw = go.Scatter if len(below[0]) <= _FEW_POINTS else go.Scattergl
+    few = len(below[0]) <= _FEW_POINTS
+    draw = go.Scatter if few else go.Scattergl
     figure.add_trace(
         draw(
             x=below[1].astype(np.int16),
             y=below[0].astype(np.int16),
             mode="markers",
             name=PAIRS,
-            marker={"size": 5, "symbol": "square", "color": "rgba(0,0,0,0)"},
+            marker=CLICK_MARKER if few else {"size": 5, "color": CLICK_MARKER["color"]},
             unselected={"marker": {"opacity": 0}},
             customdata=ranks[below].round().astype(np.uint8),
             hovertemplate="%{y}<br>%{x}<br>percentile %{customdata}<extra></extra>",

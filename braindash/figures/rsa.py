@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of, wrap
+from braindash.figures.style import CLICK_MARKER, FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ def _points(matrix: np.ndarray, where: list[str], details: np.ndarray | None, la
         y=j,
         mode="markers",
         name=CLICKS,
-        marker={"size": 26, "symbol": "square", "color": "rgba(0,0,0,0)"},
+        marker=CLICK_MARKER,
         unselected={"marker": {"opacity": 0}},
         hovertext=[
             f"{place}<br>{label}: {s}{f'<br>{m}' if m else ''}" for place, s, m in zip(where, said, more, strict=True)

@@ -8,7 +8,7 @@ reads in grey, and the controls' lines are thinner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ThemeName = Literal["light", "dark"]
 FONT_SIZE = 13  # px; nothing in a figure is smaller than 12
+# Points that only answer clicks and the pointer: plotly finds those that it has not drawn, and drawing hundreds of
+# them takes as long as all the rest of a figure.
+CLICK_MARKER: Mapping[str, Any] = {"color": "rgba(0,0,0,0)", "maxdisplayed": 1}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import kept, names, rsa_data, rsa_words
+from braindash.ui import kept, links, names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.partition_view import space_title as known_space
@@ -23,15 +23,27 @@ if TYPE_CHECKING:
     from braindash.ui.rsa_data import Choice, Rsa
 
 
+def section(rsa: Rsa, choice: Choice) -> None:
+    """Draw one of the views of all layers together; only what is looked at is drawn and sent."""
+    offered = {
+        "plane": ("Layers and regions in one plane", plane, not _points(rsa, choice.model, choice.subject).empty),
+        "moved": ("How far the layers moved" if rsa.tuned else "Layers among themselves", alignment, bool(cka_of(rsa))),
+        "spaces": ("What the geometry is made of", spaces, _has_spaces(rsa, choice)),
+    }
+    there = [key for key, (_, _, found) in offered.items() if found]
+    if not there:
+        return
+    st.subheader("The geometry as a whole", help=explain("mds", "cka", "rdm"))
+    view = links.select("whole", "Show", there, names=lambda key: offered[key][0], kind="segments")
+    offered[view][1](rsa, choice)
+
+
 # --- the plane -----------------------------------------------------------------------------------
 
 
 def plane(rsa: Rsa, choice: Choice) -> None:
-    """Draw layers and regions as points, the nearer the more alike; nothing where the file holds no such points."""
+    """Draw layers and regions as points, the nearer the more alike."""
     points = _points(rsa, choice.model, choice.subject)
-    if points.empty:
-        return
-    st.subheader("Layers and regions in one plane", help=explain("mds"))
     chart(_plane(rsa, choice.model, choice.subject, theme()), key="rsa_mds", title="Layers and regions in one plane")
     stress = rsa.document.get("mds_stress")
     known = float(stress) if isinstance(stress, (int, float)) else None
@@ -52,7 +64,8 @@ def _plane(rsa: Rsa, model: str, subject: str, page: ThemeName, /) -> go.Figure:
     return kept.packed(mds_plane(_points(rsa, model, subject), theme=page))
 
 
-def _points(rsa: Rsa, model: str, subject: str) -> pd.DataFrame:
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=rsa_data.SAME)
+def _points(rsa: Rsa, model: str, subject: str, /) -> pd.DataFrame:
     import pandas as pd
 
     rows = rsa.table("mds", ("what", "x", "y"))
@@ -120,9 +133,9 @@ def alignment(rsa: Rsa, choice: Choice) -> None:
     """Draw CKA within and between the two models, and how far each layer moved."""
     cka = cka_of(rsa)
     if cka is None or not {"pretrained", choice.model} <= set(cka.models):
+        st.info("This analysis compared the layers of other models only.", icon=":material/info:")
         return
     alone = choice.model == "pretrained"
-    st.subheader("Layers among themselves" if alone else "How far the layers moved", help=explain("cka"))
     shared, moved = cka.moved(choice.model)
     sentence = rsa_words.moved_sentence(moved, shared, choice.model)
     if sentence and not alone:
@@ -184,14 +197,16 @@ def _moved(rsa: Rsa, models: tuple[str, ...], page: ThemeName, /) -> go.Figure:
 # --- feature spaces ------------------------------------------------------------------------------
 
 
+def _has_spaces(rsa: Rsa, choice: Choice) -> bool:
+    models = {"pretrained", choice.model}
+    return not (region_spaces(rsa, choice.subject).empty and all(layer_spaces(rsa, m).empty for m in models))
+
+
 def spaces(rsa: Rsa, choice: Choice) -> None:
-    """Show how alike regions and layers are to plain feature spaces, where the file says so."""
+    """Show how alike regions and layers are to plain feature spaces."""
     models = tuple(dict.fromkeys(("pretrained", choice.model)))
     with_layers = [m for m in models if not layer_spaces(rsa, m).empty]
     with_regions = not region_spaces(rsa, choice.subject).empty
-    if not with_layers and not with_regions:
-        return
-    st.subheader("What the geometry is made of", help=explain("rsa_similarity", "rdm"))
     left, right = st.columns(2, gap="medium")
     if with_regions:
         with left:

@@ -170,13 +170,11 @@ def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure 
 
 
 def limits(rsa: Rsa, choice: Choice) -> tuple[float, float]:
-    """Return one colour range for both models' maps."""
+    """Return one colour range for the maps of all models, so that a choice of another does not move it."""
     from braindash.cortex.colour import shared_limits
 
-    both = [
-        rsa_data.level(rsa, m, choice.subject, choice.measure).to_numpy(float) for m in ("pretrained", choice.model)
-    ]
-    return shared_limits(*both, percentile=100)
+    every = [rsa_data.level(rsa, m, choice.subject, choice.measure).to_numpy(float) for m in rsa.models]
+    return shared_limits(*every, percentile=100)
 
 
 def _clickable(figure: go.Figure, key: str, rsa: Rsa, choice: Choice, title: str) -> None:
@@ -206,7 +204,7 @@ def clicked(event: Any) -> list[tuple[int, int]]:
 
 
 def _map_note(rsa: Rsa, choice: Choice) -> str:
-    said = "Both models share one scale; the change is centred on zero. Regions from the ear to language."
+    said = "All models share one scale; the change is centred on zero. Regions from the ear to language."
     if choice.measure == "similarity":
         tested = bool(rsa_data.marked(rsa, choice.model, choice.subject, "similarity", True).any())
         said += " *: q < .05, corrected over layers and regions." if tested else " No change passes q < .05."

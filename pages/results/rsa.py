@@ -34,6 +34,4 @@ notices.caveats(rsa.texts("caveats"))
 
 # what is chosen there changes nothing else: the rest is not sent again
 st.fragment(guarded(rsa_pairs.cells))(run, rsa, choice)
-rsa_layers.plane(rsa, choice)
-rsa_layers.alignment(rsa, choice)
-rsa_layers.spaces(rsa, choice)
+st.fragment(guarded(rsa_layers.section))(rsa, choice)

@@ -76,6 +76,26 @@ def test_maps_hold_the_numbers_on_one_scale_and_the_change_is_centred(run_id: st
     np.testing.assert_allclose(array(change["z"]), planted("brain_tuned") - planted("pretrained"), atol=1e-12)
     assert (before["zmin"], before["zmax"]) == (after["zmin"], after["zmax"])
     assert change["zmin"] == -change["zmax"] != 0
+    other = open_page("rsa", model="block_permuted")
+    again, control = (p["data"][0] for p in plots(other)[:2])
+    np.testing.assert_allclose(array(control["z"]), planted("block_permuted"))
+    assert (again["zmin"], again["zmax"]) == (before["zmin"], before["zmax"]), "another model does not move the scale"
+
+
+def test_one_view_of_the_whole_geometry_is_drawn_and_its_link_opens_it(run_id: str, open_page: OpenPage) -> None:
+    def whole(page: Any) -> list[str]:
+        return [c.key for c in page.get("plotly_chart")][7:]  # after maps, curves and RDMs
+
+    page = open_page("rsa")
+    assert whole(page) == ["rsa_mds"]
+    next(w for w in page.get("button_group") if w.label == "Show").set_value("moved").run()
+    assert set(whole(page)) == {"rsa_moved", "rsa_cka_between", "rsa_cka_before", "rsa_cka_after"}
+    assert page.query_params["whole"] == "moved"
+    assert set(whole(open_page("rsa", whole="spaces"))) == {
+        "rsa_region_spaces",
+        "rsa_before_spaces",
+        "rsa_after_spaces",
+    }
 
 
 def test_stars_are_where_q_is_below_a_twentieth(run_id: str, open_page: OpenPage) -> None:
@@ -222,7 +242,7 @@ def test_curves_are_those_of_the_region_with_its_ceiling(run_id: str, open_page:
 
 
 def test_cka_within_and_between_and_which_layer_moved(run_id: str, open_page: OpenPage) -> None:
-    page = open_page("rsa")
+    page = open_page("rsa", whole="moved")
     maps = [p for p in plots(page) if p["data"][0].get("zmax") == 1]
     between, before, after = (array(p["data"][0]["z"]) for p in maps)
     k = np.arange(5)
@@ -250,7 +270,7 @@ def test_the_plane_joins_layers_in_order_and_tells_its_stress(run_id: str, open_
 
 
 def test_feature_spaces_of_regions_and_of_both_models(run_id: str, open_page: OpenPage) -> None:
-    page = open_page("rsa")
+    page = open_page("rsa", whole="spaces")
     last = [array(p["data"][0]["z"]) for p in plots(page)[-3:]]
     at = [rsa_home.REGIONS.index(r) for r in IN_ORDER]
     np.testing.assert_allclose(last[0], [[0.01 * k, 0.1 + 0.01 * k] for k in at])
@@ -319,7 +339,7 @@ def test_a_truncated_file_of_rdms_is_a_message_and_the_maps_stay(
     path.write_bytes(path.read_bytes()[:kept])
     page = open_page("rsa")
     assert any("rsa" in shown(e.value) and f"braindash rsa {run_id}" in shown(e.value) for e in page.error)
-    assert len(plots(page)) > 6
+    assert len(plots(page)) == 3 + 1 + 1  # maps, curves, the plane
 
 
 def test_names_with_markup_are_shown_as_they_are(home: Home, open_page: OpenPage) -> None:
@@ -327,9 +347,9 @@ def test_names_with_markup_are_shown_as_they_are(home: Home, open_page: OpenPage
     evil = fake_home.HOSTILE["html"]
     labels = [f"{evil} {k}" for k in range(12)]
     rsa_home.add(home, run_id, 12, labels, regions=(evil, fake_home.HOSTILE["markdown"], "ag"))
-    page = open_page("rsa", roi=evil)
-    specs = [c.proto.spec for c in page.get("plotly_chart")]
-    assert len(specs) > 10
+    pages = [open_page("rsa", roi=evil, whole=view) for view in ("plane", "moved", "spaces")]
+    specs = [c.proto.spec for page in pages for c in page.get("plotly_chart")]
+    assert len(specs) > 10 * 2
     for spec in specs:
         drawn = json.loads(spec)
         for text in texts(drawn["data"]) + texts(
@@ -337,7 +357,7 @@ def test_names_with_markup_are_shown_as_they_are(home: Home, open_page: OpenPage
         ):
             assert "<img" not in text
             assert "<b>bold" not in text
-    for e in (*page.markdown, *page.caption):
+    for e in (e for page in pages for e in (*page.markdown, *page.caption)):
         assert "<img" not in e.value.replace("\\<", "")
 
 
@@ -360,8 +380,9 @@ def test_one_region_one_layer_one_subject(home: Home, open_page: OpenPage) -> No
 def test_a_run_without_a_tuned_model_shows_the_pretrained_one(home: Home, open_page: OpenPage) -> None:
     run_id = fake_home.add_done(home)
     rsa_home.add(home, run_id, models=("pretrained",))
-    page = open_page("rsa")
-    assert len(plots(page)) == 1 + 1 + 2 + 1 + 1 + 2  # map, curves, RDMs, plane, CKA, spaces: nothing twice
+    for view, drawn in {"plane": 1, "moved": 1, "spaces": 2}.items():
+        page = open_page("rsa", whole=view)
+        assert len(plots(page)) == 1 + 1 + 2 + drawn  # map, curves, RDMs: nothing twice
     assert "holds the pretrained model alone" in shown(words(page))
 
 
