@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -27,7 +27,7 @@ from braindash.ui.map_values import (
 from braindash.ui.text import count, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from braindash.runs.record import RunRow
@@ -40,9 +40,12 @@ FADES: dict[Fade, str] = {
     "q_difference": "q of the difference",
     "none": "Nothing",
 }
+_K = TypeVar("_K", bound=str)
+_TESTED = ("q", "q_difference")
+_MASK_LABEL, _FADE_LABEL = "Show only targets that pass", "Opacity by"
 _HIDING: dict[str, dict[str, str]] = {
     "mask": {mask: title for mask, title in MASKS.items() if mask != "none"},
-    "fade": {fade: title for fade, title in FADES.items() if fade in ("q", "q_difference")},
+    "fade": {fade: title for fade, title in FADES.items() if fade in _TESTED},
 }
 MASK_HELP = (
     "q is the p value of a block permutation, corrected over all targets of the subject and layer for the share of "
@@ -90,6 +93,8 @@ def section(row: RunRow, results: Results) -> None:
 
 def _displayed(view: View, folder: Path) -> tuple[View, list[Which]]:
     """Draw the choice of maps and, behind a button, of how they are drawn: the maps are to be on the first screen."""
+    links.without_unknown("mask", _MASK_LABEL, _offered(MASKS, folder))
+    links.without_unknown("fade", _FADE_LABEL, _offered(FADES, folder))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         which = st.container()
         with st.popover(_how(), icon=":material/tune:", help="Outlines, names, size, significance, opacity."):
@@ -153,13 +158,18 @@ def _display(view: View, folder: Path) -> View:
     )
 
 
+def _offered(every: Iterable[_K], folder: Path) -> list[_K]:
+    """Return what targets can be hidden or faded by: what needs a test only where the run has it."""
+    return [k for k in every if k not in _TESTED or readers.has_quantity(folder, k)]
+
+
 def _fade(folder: Path) -> Fade:
     """Draw the choice of what makes targets opaque."""
-    offered = [f for f in FADES if f in ("accuracy", "none") or readers.has_quantity(folder, f)]
+    offered = _offered(FADES, folder)
     titles = {str(fade): title for fade, title in FADES.items()}
     name = links.select(
         "fade",
-        "Opacity by",
+        _FADE_LABEL,
         offered,
         names=titles.__getitem__,
         kind="segments",
@@ -171,7 +181,7 @@ def _fade(folder: Path) -> Fade:
 
 def _mask(folder: Path) -> tuple[Mask, float, bool]:
     """Draw the choice of a significance mask; return it, the largest q kept, and whether the rest is faint."""
-    offered: list[Mask] = [m for m in MASKS if m == "none" or readers.has_quantity(folder, m)]
+    offered = _offered(MASKS, folder)
     if len(offered) == 1:
         st.caption(
             f"This run was evaluated without permutation tests, so its maps cannot be masked by significance. "
@@ -181,7 +191,7 @@ def _mask(folder: Path) -> tuple[Mask, float, bool]:
     titles = {str(mask): title for mask, title in MASKS.items()}
     name = links.select(
         "mask",
-        "Show only targets that pass",
+        _MASK_LABEL,
         offered,
         names=titles.__getitem__,
         kind="segments",

@@ -86,13 +86,23 @@ def select(
         )
     chosen = str(st.session_state[key] if st.session_state[key] in options else usual)
     if unknown is not None:
-        st.warning(
-            "The link names something that is not here. Showing another choice instead.", icon=":material/link_off:"
-        )
-        st.text(f"{label}: {shorten(unknown, 120)}")
+        _tell_unknown(label, unknown)
     if (always or chosen != usual or unknown is not None) and st.query_params.get(param) != chosen:
         st.query_params[param] = chosen
     return chosen
+
+
+def without_unknown(param: str, label: str, options: Sequence[str]) -> None:
+    """Tell of an identifier in the address that does not exist, and drop it: for a choice that is out of sight."""
+    wanted = st.query_params.get(param)
+    if wanted is not None and wanted not in options:
+        _tell_unknown(label, wanted)
+        del st.query_params[param]
+
+
+def _tell_unknown(label: str, wanted: str) -> None:
+    st.warning("The link names something that is not here. Showing another choice instead.", icon=":material/link_off:")
+    st.text(f"{label}: {shorten(wanted, 120)}")
 
 
 def several(

@@ -118,6 +118,9 @@ def test_a_run_without_tests_says_so(
     page = open_page("cortex", mask="q")
     assert "evaluated without permutation tests" in words(page)
     assert f"braindash evaluate {run_id}" in words(page)
+    assert "The link names something that is not here" in words(page)
+    assert "Show only targets that pass: q" in words(page)
+    assert "mask" not in page.query_params, "nothing says that the maps are masked"
 
 
 def test_the_address_says_which_maps_are_shown(
