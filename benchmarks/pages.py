@@ -4,7 +4,8 @@
 
 The home holds one subject of 100,000 voxels, 13 layers, 3 models and 1,000 runs (benchmarks/parts/synthetic_home.py
 writes it, in about three minutes, unless --home names one that is there). Every time stands beside those of a blank
-Streamlit page and of one with a single chart, served in the same way and visited in turn with the others.
+Streamlit page and of one with a single chart, served in the same way and visited in turn with the others; the times of
+a page's controls beside that of a plain page's only control, which changes its only chart, worked just before.
 ``--sessions`` leaves the browser out: the server's processor time for every page, and its memory while several
 readers go from page to page.
 """
@@ -30,6 +31,7 @@ import page_sessions
 from browser import (
     BLANK,
     ONE_CHART,
+    ONE_CONTROL,
     Server,
     braindash_server,
     browser_spent,
@@ -118,6 +120,21 @@ def warm(browser: Any, server: Server, plain: dict[str, Server], pages: Sequence
     }
 
 
+def controls(browser: Any, server: Server, pages: Sequence[str]) -> list[Row]:
+    """Work the controls of the pages, each page's after that of a plain page; return a row each."""
+    found: list[Row] = []
+    with plain_server(ONE_CONTROL) as plain:
+        for page in pages:
+            try:
+                (least,) = page_controls.measure(browser, plain, plain.url, "plain")
+                rows = page_controls.measure(browser, server, address(server, page), page)
+            except TimeoutError as error:  # one page that cannot be worked must not cost the other figures
+                print(f"{page}, its controls: {str(error).splitlines()[0]}", file=sys.stderr)
+                continue
+            found += [row | {"plain": least["again"]["drawn"]} for row in rows]
+    return found
+
+
 def go(tab: Any, title: str) -> Row:
     """Click a page in the navigation; return its times once it is at rest."""
     tab.evaluate("__seen.arm()")
@@ -188,6 +205,7 @@ def show(found: Row) -> None:
         first, again = row["first"], row["again"]
         print(
             f"{row['page']:<10} {row['control'][:44]:<44} first {first['drawn']:>6.0f}  again {again['drawn']:>6.0f}"
+            f"  × plain {again['drawn'] / row['plain']:>4.1f}"
             f"  asked {again['asked']:>4.0f}  script {again['script']:>5.0f}  {row['kB']:>7.0f} kB"
             f"  processor {again['server_cpu']:>4.0f} + {again['browser_cpu']:>4.0f}"
         )
@@ -203,6 +221,9 @@ def show(found: Row) -> None:
         print(
             f"{row['what']:<50}{row['limit']:>7,.0f} {row['unit']:<3}{row['worst']:>7,.0f}  {verdict:<7}{row['where']}"
         )
+    if found["controls"]:
+        plain = sorted(row["plain"] for row in found["controls"])
+        print(f"a plain page's control: {plain[0]:.0f} to {plain[-1]:.0f} ms, median {statistics.median(plain):.0f}")
     n = [r["met"] for r in found["targets"] if r["what"].startswith("control")]
     print(f"controls within {CONTROL} ms: {sum(n)} of {len(n)}")
 
@@ -258,13 +279,7 @@ def main() -> None:
             with plain_server(BLANK) as blank, plain_server(ONE_CHART) as chart:
                 visited = pages if "warm" not in arguments.skip else []
                 found["warm"] = warm(browser, server, {"blank": blank, "one chart": chart}, visited, arguments.rounds)
-            wanted = pages if "controls" not in arguments.skip else []
-            found["controls"] = []
-            for page in wanted:
-                try:
-                    found["controls"] += page_controls.measure(browser, server, address(server, page), page)
-                except TimeoutError as error:  # one page that cannot be worked must not cost the other figures
-                    print(f"{page}, its controls: {str(error).splitlines()[0]}", file=sys.stderr)
+            found["controls"] = controls(browser, server, pages if "controls" not in arguments.skip else [])
             if MAP_PAGE in pages and "maps" not in arguments.skip:
                 found["maps"] = page_maps.measure(browser, address(server, MAP_PAGE), home)
         finally:

@@ -29,6 +29,13 @@ TIMEOUT = 60_000
 BLANK = 'import streamlit as st\nst.set_page_config(page_title="blank", layout="wide")\nst.title("Blank")\n'
 # a browser reads plotly, five megabytes, before it draws its first chart: what every page with one pays at least
 ONE_CHART = BLANK + "import plotly.graph_objects as go\nst.plotly_chart(go.Figure(go.Scatter(y=[1, 2])))\n"
+# the least that a control takes which changes one small chart
+ONE_CONTROL = (
+    BLANK
+    + "import plotly.graph_objects as go\n"
+    + 'up = st.segmented_control("Line", ["up", "down"], default="up") == "up"\n'
+    + "st.plotly_chart(go.Figure(go.Scatter(y=[1, 2] if up else [2, 1])))\n"
+)
 
 # set up before anything else runs in the page
 CLOCK = """
