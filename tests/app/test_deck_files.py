@@ -334,9 +334,9 @@ def test_the_powerpoint_file_has_titles_pictures_notes_and_descriptions() -> Non
 def pdf_text(data: bytes) -> list[str]:
     """Return the text of every page: what stands in the strings of its content stream."""
     pages = []
-    for stream in re.finditer(rb"stream\r?\n(.*?)\r?\nendstream", data, re.S):
-        try:
-            content = zlib.decompress(stream[1])
+    for stream in re.finditer(rb"stream\r?\n(.*?)endstream", data, re.S):
+        try:  # the end of a line that follows is left over: compressed bytes may end like one themselves
+            content = zlib.decompressobj().decompress(stream[1])
         except zlib.error:
             continue
         if b"BT\n" not in content:
