@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.exposure import SignIn, allows_anyone, refuse_public
-from braindash.ui import permissions, way_back
+from braindash.ui import permissions
 from braindash.ui.layout import SECTIONS
 from braindash.ui.text import escape, shorten
 
@@ -60,7 +60,6 @@ def greet() -> None:
             st.text(shorten(who.name, 60), help=escape(who.email))
             st.caption(escape(f"{permissions.ROLE_WORDS[who.role or 'view'].capitalize()}."))
             st.button("Sign out", icon=":material/logout:", key="sign_out", on_click=st.logout, width="stretch")
-            way_back.follow()
     elif permissions.public() and who.role:
         doing = {
             "view": "look at everything here, and nobody can launch or delete from the pages",
@@ -108,8 +107,7 @@ def _sign_in_page(how: SignIn) -> Callable[[], None]:
                     on_click=st.login,
                     args=() if provider == "default" else (provider,),
                 )
-        st.caption("You are sent to the sign\\-in of your institution and come back to this page\\.")
-        way_back.keep()
+        st.caption("You are sent to the sign\\-in of your institution and come back to the first page\\.")
 
     return sign_in
 
