@@ -41,10 +41,11 @@ ONE_CONTROL = (
 CLOCK = """
 (() => {
   const nothing = { input: 0, heading: 0, asked: 0, script: 0, drawn: 0, painted: 0, maps: 0, paints: 0 };
-  const seen = { ...nothing, state: "", before: "" };
+  const seen = { ...nothing, state: "", before: "", headed: true };
   window.__seen = seen;
-  seen.arm = () => {
-    Object.assign(seen, nothing, { armed: true });
+  // a control leaves the heading as it is; to look whether it can be seen lays the whole page out at every change
+  seen.arm = (headed = true) => {
+    Object.assign(seen, nothing, { armed: true, headed });
     seen.before = document.querySelector("[data-testid=stHeading]")?.innerText ?? "";
   };
   const now = () => performance.now();
@@ -58,7 +59,7 @@ CLOCK = """
       if (state === "running" || state === "rerunRequested") { if (!seen.asked) seen.asked = now(); }
       else if (state === "notRunning") seen.script = now();
     }
-    if (!seen.heading) {
+    if (seen.headed && !seen.heading) {
       const heading = document.querySelector("[data-testid=stHeading]");
       const text = heading?.offsetParent ? heading.innerText : "";
       if (text && text !== seen.before) seen.heading = now();
@@ -225,7 +226,7 @@ def visit(context: Any, url: str) -> tuple[Any, dict[str, float]]:
 
 def act(page: Any, action: Any) -> dict[str, float]:
     """Do something on a page at rest and return its times; nothing where the page stays as it is."""
-    page.evaluate("__seen.arm()")
+    page.evaluate("__seen.arm(false)")
     action()
     with contextlib.suppress(Exception):  # a control that asks nothing of the server
         page.wait_for_function("__seen.asked > 0 || __seen.drawn > 0", timeout=1500)

@@ -142,5 +142,5 @@ def _step(page: Any, field: Any, key: str) -> None:
     """Choose the next option of an open list; the clock starts with the key that chooses it."""
     _open(page, field)
     page.keyboard.press(key)
-    page.evaluate("__seen.arm()")
+    page.evaluate("__seen.arm(false)")
     page.keyboard.press("Enter")

@@ -26,6 +26,7 @@ class Bar:
         self._title = title
         self._progress: Progress | None = None
         self._said = 0.0
+        self._done = False
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -54,7 +55,7 @@ class Bar:
         if title == self._title:
             return
         before, self._title = self._title, title
-        self._said = 0.0
+        self._said, self._done = 0.0, False
         if self._progress:
             if self._progress.tasks[-1].completed:
                 self._progress.update(self._task, completed=1.0, description=before, left="")
@@ -75,8 +76,8 @@ class Bar:
         if self._progress:
             width = max(20, self._progress.console.width - 55)
             self._progress.update(self._task, completed=fraction, description=text[:width], left=left)
-        elif time.monotonic() - self._said > LINE_SECONDS or (fraction >= 1 and self._said):
-            self._said = float("-inf") if fraction >= 1 else time.monotonic()
+        elif not self._done and (time.monotonic() - self._said > LINE_SECONDS or (fraction >= 1 and self._said)):
+            self._said, self._done = time.monotonic(), fraction >= 1
             sys.stderr.write(f"{text} {100 * fraction:.0f} %{f', {left}' if left else ''}\n")
             sys.stderr.flush()
 

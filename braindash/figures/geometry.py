@@ -121,7 +121,7 @@ def cka_map(
             zeroline=False,
             fixedrange=True,
         )
-    figure.update_yaxes(autorange="reversed", scaleanchor="x")
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], scaleanchor="x")
     return figure
 
 

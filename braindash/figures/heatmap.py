@@ -137,7 +137,7 @@ def layer_region_heatmap(
         tickfont={"size": 12},
     )
     fig.update_yaxes(
-        autorange="reversed",
+        range=[len(regions) - 0.5, -0.5],
         automargin=False,
         tickvals=titles,
         ticktext=short,

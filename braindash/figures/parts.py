@@ -145,5 +145,7 @@ def part_bars(
         showticklabels=True,
         automargin=False,
     )
-    figure.update_yaxes(autorange="reversed", automargin=False, tickfont={"size": 12}, ticksuffix=" ", showgrid=False)
+    figure.update_yaxes(
+        range=[len(order) - 0.5, -0.5], automargin=False, tickfont={"size": 12}, ticksuffix=" ", showgrid=False
+    )
     return figure

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from braindash.ui import kept
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -98,10 +100,11 @@ def chart(
     meta = figure.layout.meta
     alt = meta.get("alt") if isinstance(meta, dict) else None
     config = PLOT_CONFIG if bar else {**PLOT_CONFIG, "displayModeBar": False}
+    sent = kept.sent(figure, answers_clicks=clicked is not None)
     if clicked is None:
-        st.plotly_chart(figure, key=key, theme=None, config=config, alt=alt)
+        st.plotly_chart(sent, key=key, theme=None, config=config, alt=alt)
     else:
-        st.plotly_chart(figure, key=key, theme=None, config=config, alt=alt, on_select=clicked, selection_mode="points")
+        st.plotly_chart(sent, key=key, theme=None, config=config, alt=alt, on_select=clicked, selection_mode="points")
     if keep:
         offer(Shown(key, title, alt or "", n, statistics, tuple(runs), figure=figure))
 

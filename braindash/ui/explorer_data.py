@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import kept, readers
+from braindash.ui import readers
 from braindash.ui.timeline import Sound
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def figure(
 
     courses = region_courses(choice, regions) if target is None else target_courses(choice, target)
     at, course, when = courses.groups.index(group), courses.stories[story], timing(choice)
-    drawn = response_courses(
+    return response_courses(
         course.times,
         course.measured[:, at],
         {m: course.predicted[m][:, at] for m in ("pretrained", choice.model)},
@@ -244,7 +244,6 @@ def figure(
         gain=smoothed_gain(courses, story, when.width)[:, at],
         theme=theme,
     )
-    return kept.packed(drawn)
 
 
 def moments(times: np.ndarray, gain: np.ndarray, when: Timing, duration: float) -> list[Moment]:

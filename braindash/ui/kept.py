@@ -1,7 +1,7 @@
 """Figures are kept by what they are drawn from: to build one costs more than all else that a page does.
 
 plotly checks every property of every trace, some milliseconds a trace, and packs every array each time a figure is
-sent, as much again; most runs of a page draw what was drawn before.
+sent, as much again; most runs of a page draw what was drawn before. What is sent is kept with its figure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import streamlit as st
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from braindash.figures.sending import Sent
 
 MOST = 128  # figures, of all sessions together
 
@@ -34,12 +36,16 @@ def figure(draw: Callable[..., go.Figure], /, *args: Any, **kwargs: Any) -> go.F
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _drawn(module: str, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> go.Figure:
     draw: Callable[..., go.Figure] = getattr(importlib.import_module(module), name)
-    return packed(draw(*args, **kwargs))
-
-
-def packed(drawn: go.Figure) -> go.Figure:
-    """Return a figure that is kept, packed once for all the times that it is sent. Nobody may change it."""
-    sent = drawn.to_dict()
-    # what Streamlit sends, and no more than that: nobody changes it, so nobody needs a copy
-    drawn.to_dict = lambda: sent
+    drawn: go.Figure = draw(*args, **kwargs)
     return drawn
+
+
+def sent(figure: go.Figure, answers_clicks: bool = False) -> Sent:
+    """Return a figure as the browser draws it once, made at its first use. Nobody may change the figure afterwards."""
+    from braindash.figures.sending import Sent, drawn_once
+
+    name = "_sent_for_clicks" if answers_clicks else "_sent"
+    if not hasattr(figure, name):
+        setattr(figure, name, Sent(drawn_once(figure.to_dict(), answers_clicks)))
+    found: Sent = getattr(figure, name)
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import kept, names, notices, readers
+from braindash.ui import names, notices, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
@@ -145,7 +145,7 @@ def _loss_curves(path: str, as_of: tuple[int, int], theme_name: ThemeName, /) ->
     from braindash.figures import loss_curves
     from braindash.runs.run import Run
 
-    return kept.packed(loss_curves(metrics(Run(Path(path))), theme=theme_name))
+    return loss_curves(metrics(Run(Path(path))), theme=theme_name)
 
 
 def _log(run: Run, row: RunRow) -> None:

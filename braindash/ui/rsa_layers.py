@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import kept, links, names, rsa_data, rsa_words
+from braindash.ui import links, names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.partition_view import space_title as known_space
@@ -61,7 +61,7 @@ def plane(rsa: Rsa, choice: Choice) -> None:
 def _plane(rsa: Rsa, model: str, subject: str, page: ThemeName, /) -> go.Figure:
     from braindash.figures import mds_plane
 
-    return kept.packed(mds_plane(_points(rsa, model, subject), theme=page))
+    return mds_plane(_points(rsa, model, subject), theme=page)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=rsa_data.SAME)
@@ -174,7 +174,7 @@ def _cka_map(rsa: Rsa, one: str, other: str, page: ThemeName, /) -> go.Figure:
 
     cka = cka_of(rsa)
     assert cka is not None  # the caller has looked
-    drawn = cka_map(
+    return cka_map(
         cka.between(one, other),
         cka.layers_of(one),
         cka.layers_of(other),
@@ -182,7 +182,6 @@ def _cka_map(rsa: Rsa, one: str, other: str, page: ThemeName, /) -> go.Figure:
         column_title=names.model(other),
         theme=page,
     )
-    return kept.packed(drawn)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=rsa_data.SAME)
@@ -191,7 +190,7 @@ def _moved(rsa: Rsa, models: tuple[str, ...], page: ThemeName, /) -> go.Figure:
 
     cka = cka_of(rsa)
     assert cka is not None  # the caller has looked
-    return kept.packed(moved_curves({m: cka.moved(m)[1] for m in models}, cka.moved(models[0])[0], theme=page))
+    return moved_curves({m: cka.moved(m)[1] for m in models}, cka.moved(models[0])[0], theme=page)
 
 
 # --- feature spaces ------------------------------------------------------------------------------
@@ -251,7 +250,7 @@ def _space_map(rsa: Rsa, of: tuple[str, str], models: tuple[str, ...], page: The
     model, subject = of
     table = layer_spaces(rsa, model) if model else region_spaces(rsa, subject)
     low, high = shared_of(*(layer_spaces(rsa, m) for m in models)) if model else shared_of(table)
-    drawn = similarity_map(
+    return similarity_map(
         table.to_numpy(float),
         list(table.index) if model else [space_title(rsa, s) for s in table.index],
         [space_title(rsa, s) for s in table.columns] if model else [rsa.title(r) for r in table.columns],
@@ -262,7 +261,6 @@ def _space_map(rsa: Rsa, of: tuple[str, str], models: tuple[str, ...], page: The
         vmax=high,
         theme=page,
     )
-    return kept.packed(drawn)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=rsa_data.SAME)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import kept, links, names, notices, readers, rsa_data, rsa_view
+from braindash.ui import links, names, notices, readers, rsa_data, rsa_view
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
@@ -233,14 +233,13 @@ def _figure(rdms: Rdms, panel: Panel, pair: tuple[int, int], page: ThemeName, /)
     from braindash.figures import rdm
     from braindash.figures.rdms import square
 
-    drawn = rdm(
+    return rdm(
         square(panel.ranks, len(rdms.labels)),
         rdms.labels,
         name=panel.title,
         chosen=None if pair[0] == pair[1] else pair,
         theme=page,
     )
-    return kept.packed(drawn)
 
 
 def _take_pair(key: str, n: int) -> None:

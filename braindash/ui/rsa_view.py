@@ -82,6 +82,7 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
         "change": f"Change: {names.model(choice.model)} − pretrained",
     }
     many = len(rsa.regions) > MANY_ROWS
+    frames = []
     for which in MAPS if choice.model != "pretrained" else MAPS[:1]:
         with places[which]:
             st.markdown(f"**{escape(titles[which])}**")
@@ -91,6 +92,9 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
                 continue
             with st.container(height=720, border=False) if many else st.container():
                 _clickable(figure, f"rsa_{which}", rsa, choice, f"Layers and regions alike, {titles[which]}")
+            frames.append(_frame(rsa, choice, f"rsa_{which}", figure))
+    if frames:
+        st.html(f"<style>{''.join(frames)}</style>")
     with second[0]:
         st.caption(escape(_map_note(rsa, choice)))
     _numbers(rsa, choice)
@@ -132,7 +136,11 @@ def _cell(rsa: Rsa, choice: Choice) -> Choice:
     return choice
 
 
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=rsa_data.SAME)
+@st.cache_resource(
+    max_entries=64,
+    show_spinner=False,
+    hash_funcs={**rsa_data.SAME, Choice: lambda choice: (choice.model, choice.measure, choice.subject)},
+)
 def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure | None:
     import numpy as np
 
@@ -151,7 +159,7 @@ def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure 
     ceilings = rsa_data.ceilings(rsa)
     notes = [f"{c[0]:.2f}–{c[1]:.2f}" if (c := ceilings.get(r)) else "" for r in rsa.regions] if ceilings else None
     label = rsa_words.measure_label(rsa, choice.measure)
-    drawn = similarity_map(
+    return similarity_map(
         values,
         list(rsa.layers),
         [rsa.title(r) for r in rsa.regions],
@@ -163,10 +171,29 @@ def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure 
         details=rsa_data.details(rsa, model, choice.subject, choice.measure, changed),
         notes=None if changed else notes,
         notes_title="ceiling",
-        chosen=(rsa.layers.index(choice.layer), rsa.regions.index(choice.roi)),
         theme=page,
     )
-    return kept.packed(drawn)
+
+
+def _frame(rsa: Rsa, choice: Choice, key: str, figure: go.Figure) -> str:
+    """Return the style that frames the chosen cell of a map: the map itself stays as it is drawn."""
+    from braindash.figures import cell_box
+    from braindash.figures.style import theme_of
+
+    cell = rsa.layers.index(choice.layer), rsa.regions.index(choice.roi)
+    box = cell_box(figure, cell, (len(rsa.layers), len(rsa.regions)))
+    colours = theme_of(theme())
+    look = {
+        "content": "''",
+        "position": "absolute",
+        "pointer-events": "none",
+        "box-sizing": "border-box",
+        "border": f"2.5px solid {colours.text}",
+        "outline": f"1.5px solid {colours.page}",  # seen on every fill
+        **box,
+    }
+    place = f".st-key-{key} [data-testid=stPlotlyChart]"
+    return f"{place}{{position:relative}}{place}::after{{{';'.join(f'{k}:{v}' for k, v in look.items())}}}"
 
 
 def limits(rsa: Rsa, choice: Choice) -> tuple[float, float]:

@@ -80,10 +80,10 @@ def interpreted(app: AppTest) -> list[str]:
 
 
 def _in_figure(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Return every text of a figure but its description, with where it stands."""
+    """Return every text of a figure, with where it stands."""
     if isinstance(value, dict):
         for key, one in value.items():
-            if key not in ("meta", "legendgroup"):
+            if key != "legendgroup":
                 yield from _in_figure(one, f"{path}.{key}")
     elif isinstance(value, list):
         for one in value:

@@ -30,8 +30,9 @@ def test_equal_numbers_are_drawn_once_and_others_are_not_taken_for_them() -> Non
     other = curves(0.3)
     assert other is not first
     assert other.to_json() == layer_curves(rows(0.3), y_label="r", theme="light").to_json()
-    assert other.to_dict() is other.to_dict()  # packed once, as it is sent
-    assert set(other.to_dict()) == {"data", "layout"}
+    assert kept.sent(other) is kept.sent(other)  # packed once
+    assert kept.sent(other, answers_clicks=True) is not kept.sent(other)
+    assert set(kept.sent(other).to_dict()) == {"data", "layout"}
 
 
 def test_what_a_dataclass_holds_tells_figures_apart() -> None:

@@ -37,12 +37,9 @@ def make_electrodes(home: Home, folder: Path, positions: bool = True) -> str:
     return fake_home.add_done(home, "electrodes", n_targets=6, roi=np.array([""] * 6))
 
 
-def figures(page: object) -> list[dict]:
-    return [json.loads(c.proto.spec) for c in page.get("plotly_chart")]  # type: ignore[attr-defined]
-
-
 def heads_of(page: object) -> list[dict]:
-    return [f for f in figures(page) if "View from above" in str(f["layout"].get("meta"))]
+    charts = page.get("plotly_chart")  # type: ignore[attr-defined]
+    return [json.loads(c.proto.spec) for c in charts if "View from above" in c.proto.alt]
 
 
 def test_electrodes_lie_on_a_head_with_both_models_and_their_difference(

@@ -275,6 +275,19 @@ def test_bars_show_text_as_text_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -
     assert "\x1b[31m" not in terminal.getvalue()
 
 
+def test_without_a_terminal_the_end_of_a_step_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("braindash.cli.progress.LINE_SECONDS", 0.0)
+    with Bar("first") as bar:
+        for fraction in (0.5, 1.0, 1.0, 1.0):
+            bar.show(fraction)
+        bar.title("second")
+        bar.show(1.0, "done")
+        bar.show(1.0)
+    assert capsys.readouterr().err.splitlines() == ["first 50 %", "first 100 %", "second: done 100 %"]
+
+
 def test_watch_without_runs_says_so(say: Any) -> None:
     assert "There are no runs" in one_line_error(say("runs", "watch"))
 
