@@ -38,7 +38,6 @@ _LAZY = {
     "HeadMap": "head",
     "head_maps": "head",
     "similarity_map": "rsa",
-    "cell_box": "rsa",
     "similarity_curves": "rsa",
     "rdm": "rdms",
     "cka_map": "geometry",
@@ -63,7 +62,6 @@ __all__ = [
     "ProbeLine",
     "SettingLine",
     "alt_text",
-    "cell_box",
     "cka_map",
     "confusion_map",
     "difference_curves",
@@ -111,7 +109,7 @@ if TYPE_CHECKING:
     from braindash.figures.probe_table import probe_changes
     from braindash.figures.probes import ProbeLine, probe_curves, probe_legend
     from braindash.figures.rdms import rdm
-    from braindash.figures.rsa import cell_box, similarity_curves, similarity_map
+    from braindash.figures.rsa import similarity_curves, similarity_map
     from braindash.figures.static import figure_bytes, static_layer_curves
     from braindash.figures.style import MODEL_STYLE, THEMES, ModelStyle, model_style
     from braindash.figures.targets import histogram, scatter

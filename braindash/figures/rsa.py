@@ -182,34 +182,6 @@ def similarity_map(
     return figure
 
 
-def cell_box(figure: go.Figure, cell: tuple[int, int], shape: tuple[int, int]) -> dict[str, str]:
-    """Return where a cell of a `similarity_map` lies in its picture, as CSS lengths, for a frame drawn above it.
-
-    A frame of the figure's own (``chosen``) would have a page draw the whole map anew whenever another is chosen.
-
-    Parameters
-    ----------
-    figure : plotly Figure
-        One whose margins do not follow its labels: columns are layers.
-    cell : (layer's index, region's index)
-    shape : (n_layers, n_regions)
-
-    Returns
-    -------
-    dict
-        ``left``, ``top``, ``width`` and ``height``, whatever the size at which the picture is drawn.
-    """
-    margin = figure.layout.margin
-    across = f"(100% - {margin.l + margin.r}px) / {shape[0]}"
-    down = f"(100% - {margin.t + margin.b}px) / {shape[1]}"
-    return {
-        "left": f"calc({margin.l}px + {across} * {cell[0]})",
-        "top": f"calc({margin.t}px + {down} * {cell[1]})",
-        "width": f"calc({across})",
-        "height": f"calc({down})",
-    }
-
-
 def _points(matrix: np.ndarray, where: list[str], details: np.ndarray | None, label: str, signed: bool) -> go.Scatter:
     """Return the transparent points over the cells, with their hover text."""
     import plotly.graph_objects as go

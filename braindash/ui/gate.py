@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.exposure import SignIn, allows_anyone, refuse_public
-from braindash.ui import permissions
+from braindash.ui import permissions, way_back
 from braindash.ui.layout import SECTIONS
 from braindash.ui.text import escape, shorten
 
@@ -23,7 +23,7 @@ INSTALL = "pip install -r requirements-signin.txt"
 
 
 def closed() -> Callable[[], None] | None:
-    """Return what is shown instead of every page, or None where who is here may come in.
+    """Return what is shown instead of every page, or None where who is here may come in (and where to is known).
 
     Nothing of the home is read before this says so but its settings.
     """
@@ -39,7 +39,7 @@ def closed() -> Callable[[], None] | None:
         return _sign_in_page(how)
     who = permissions.person()
     if who.role:
-        return None
+        return way_back.pending() if how is not None else None
     if who.email:
         return _stranger_page(who)
     return _refusal(_for_strangers(BraindashError(who.why, "Ask whoever looks after the server.")))
@@ -107,7 +107,8 @@ def _sign_in_page(how: SignIn) -> Callable[[], None]:
                     on_click=st.login,
                     args=() if provider == "default" else (provider,),
                 )
-        st.caption("You are sent to the sign\\-in of your institution and come back to the first page\\.")
+        st.caption("You are sent to the sign\\-in of your institution and come back to this page\\.")
+        way_back.keep()
 
     return sign_in
 

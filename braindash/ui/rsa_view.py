@@ -82,19 +82,18 @@ def maps(rsa: Rsa, choice: Choice) -> Choice:
         "change": f"Change: {names.model(choice.model)} − pretrained",
     }
     many = len(rsa.regions) > MANY_ROWS
-    frames = []
-    for which in MAPS if choice.model != "pretrained" else MAPS[:1]:
+    drawn = MAPS if choice.model != "pretrained" else MAPS[:1]
+    for which in drawn:
         with places[which]:
             st.markdown(f"**{escape(titles[which])}**")
-            figure = _map(rsa, choice, which, theme())
+            # in one map: a chart with another frame is drawn anew, and three take longer than a reader should wait
+            cell = (rsa.layers.index(choice.layer), rsa.regions.index(choice.roi)) if which == drawn[-1] else None
+            figure = _map(rsa, choice, which, cell, theme())
             if figure is None:
                 st.info("This analysis has no rows for this choice.", icon=":material/info:")
                 continue
             with st.container(height=720, border=False) if many else st.container():
                 _clickable(figure, f"rsa_{which}", rsa, choice, f"Layers and regions alike, {titles[which]}")
-            frames.append(_frame(rsa, choice, f"rsa_{which}", figure))
-    if frames:
-        st.html(f"<style>{''.join(frames)}</style>")
     with second[0]:
         st.caption(escape(_map_note(rsa, choice)))
     _numbers(rsa, choice)
@@ -132,7 +131,11 @@ def _cell(rsa: Rsa, choice: Choice) -> Choice:
         choice = replace(choice, roi=roi, layer=int(layer))
         for line in rsa_words.cell_sentences(rsa, choice):
             st.text(line)
-        st.caption("Click a cell of a map to choose it; the curves and the RDMs below are those of this cell.")
+        where = "map of the change" if choice.model != "pretrained" else "map"
+        st.caption(
+            f"Click a cell of any map to choose it; it is framed in the {where}. The curves and the RDMs below are "
+            "those of this cell."
+        )
     return choice
 
 
@@ -141,7 +144,7 @@ def _cell(rsa: Rsa, choice: Choice) -> Choice:
     show_spinner=False,
     hash_funcs={**rsa_data.SAME, Choice: lambda choice: (choice.model, choice.measure, choice.subject)},
 )
-def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure | None:
+def _map(rsa: Rsa, choice: Choice, which: str, cell: tuple[int, int] | None, page: ThemeName, /) -> go.Figure | None:
     import numpy as np
 
     from braindash.figures import similarity_map
@@ -171,29 +174,9 @@ def _map(rsa: Rsa, choice: Choice, which: str, page: ThemeName, /) -> go.Figure 
         details=rsa_data.details(rsa, model, choice.subject, choice.measure, changed),
         notes=None if changed else notes,
         notes_title="ceiling",
+        chosen=cell,
         theme=page,
     )
-
-
-def _frame(rsa: Rsa, choice: Choice, key: str, figure: go.Figure) -> str:
-    """Return the style that frames the chosen cell of a map: the map itself stays as it is drawn."""
-    from braindash.figures import cell_box
-    from braindash.figures.style import theme_of
-
-    cell = rsa.layers.index(choice.layer), rsa.regions.index(choice.roi)
-    box = cell_box(figure, cell, (len(rsa.layers), len(rsa.regions)))
-    colours = theme_of(theme())
-    look = {
-        "content": "''",
-        "position": "absolute",
-        "pointer-events": "none",
-        "box-sizing": "border-box",
-        "border": f"2.5px solid {colours.text}",
-        "outline": f"1.5px solid {colours.page}",  # seen on every fill
-        **box,
-    }
-    place = f".st-key-{key} [data-testid=stPlotlyChart]"
-    return f"{place}{{position:relative}}{place}::after{{{';'.join(f'{k}:{v}' for k, v in look.items())}}}"
 
 
 def limits(rsa: Rsa, choice: Choice) -> tuple[float, float]:

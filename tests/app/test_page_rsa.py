@@ -140,6 +140,10 @@ def test_a_link_reopens_the_cell_and_choosing_another_changes_the_link(run_id: s
     page = open_page("rsa", layer="3", roi="ag", subject="sub-02")
     assert page.selectbox(key="_roi").value == "ag"
     assert page.selectbox(key="_layer").value == "3"
+    *levels, change = [p["layout"].get("shapes") for p in plots(page)[:3]]
+    frame = change[-1]
+    assert (frame["x0"], frame["x1"], frame["y0"], frame["y1"]) == (2.5, 3.5, 1.5, 2.5)
+    assert levels == [None, None]
     said = shown(words(page))
     value = rsa_home.similarity("brain_tuned", "ag", 3, "sub-02")
     assert f"Brain-tuned: {value:.3f} (95 % CI {value - 0.02:.3f} to {value + 0.02:.3f}), q = 0.020" in said

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from braindash.config import Home
 from braindash.exposure import ALLOW_ANYONE
 from braindash.settings import Access, Settings, settings_path, write_settings
+from braindash.ui import way_back
 from braindash.ui.gate import CLOSED, NOT_ON_THE_LIST, SIGN_IN
 
 SECRETS = """[auth]
@@ -55,8 +56,10 @@ def come(home: Home) -> Open:
     """Come as somebody, to a page; the home holds a run that nobody but the lab may see."""
     fake_home.add_done(home, name="the secret run")
 
-    def come_(claims: dict[str, Any] | None = None, page: str = "runs", **address: str) -> AppTest:
+    def come_(claims: dict[str, Any] | None = None, page: str = "runs", back: bool = True, **address: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        if back:  # as the browser answers that no link was kept
+            app.session_state[way_back.ANSWERED] = True
         app.user = {"is_logged_in": True, "name": "Somebody", **claims} if claims else {}
         app.switch_page(PAGES[page])
         for key, value in address.items():
@@ -110,6 +113,17 @@ def test_those_on_the_list_come_in_with_their_role(come: Open, secrets: Path, ho
     assert "bob" in guest.button(key="delete").help
     assert ada.button(key="delete").disabled
     assert not root.button(key="delete").disabled
+
+
+def test_nothing_is_shown_before_it_is_known_where_somebody_came_from(come: Open, secrets: Path, home: Home) -> None:
+    allow(home, view=("@lab.org",))
+    page = come({"email": "bob@lab.org"}, back=False)
+    assert [b.label for b in page.button] == ["Open the first page"]
+    assert "the secret run" not in said(page)
+    page.button(key="way_back_first").click().run()
+    assert not page.exception
+    assert "Somebody" in said(page)
+    assert [b.label for b in page.button] != ["Open the first page"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from braindash.runs.record import RunStore
 from braindash.settings import Access, Settings, write_settings
 
 NAME = "a run that strangers must not see"
+KEPT = "sessionStorage.getItem('braindash-way-back') !== null"
 
 
 @pytest.fixture
@@ -105,10 +106,11 @@ def test_from_the_first_link_after_a_start_to_signing_out(chromium: Any, lab: Se
     assert b"strangers must not see" in ada.received
 
     bob = Visitor(chromium, lab.url)
-    bob.go("", "Sign in")
+    bob.go(f"runs?run={run}", "Sign in")
+    bob.page.wait_for_function(KEPT)
     bob.sign_in("bob")
-    bob.page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
-    bob.go(f"runs?run={run}", "Runs")
+    bob.page.wait_for_url(f"{lab.url}/runs?run={run}")  # back where the link led
+    bob.page.get_by_role("heading", name="Runs", exact=True).wait_for()
     bob.page.get_by_role("heading", name=NAME).wait_for()
     assert bob.page.get_by_role("button", name="Delete …").is_disabled()
     bob.go("settings", "Settings")
@@ -121,6 +123,34 @@ def test_from_the_first_link_after_a_start_to_signing_out(chromium: Any, lab: Se
     assert b"strangers must not see" not in ada.received
     for visitor in (ada, bob):
         visitor.context.close()
+
+
+def test_only_a_link_of_this_server_is_followed_and_only_once(chromium: Any, lab: Server) -> None:
+    bob = Visitor(chromium, lab.url)
+    bob.go("", "Sign in")
+    bob.page.wait_for_function(KEPT)
+    # what is kept is the address's path, and a path may begin like the name of a server
+    bob.page.evaluate("sessionStorage.setItem('braindash-way-back', '//evil.example/runs')")
+    bob.sign_in("bob")
+    bob.page.wait_for_url(f"{lab.url}//evil.example/runs")
+    bob.page.evaluate("sessionStorage.setItem('braindash-way-back', 'https://evil.example/')")
+    bob.go("", "What did brain-tuning change?")
+    assert bob.page.url.startswith(f"{lab.url}/")
+    assert bob.page.evaluate("sessionStorage.getItem('braindash-way-back')") is None
+    bob.page.evaluate("sessionStorage.setItem('braindash-way-back', '/runs')")  # a link goes where it says
+    bob.go("study", "Study")
+    assert bob.page.url == f"{lab.url}/study"
+    bob.context.close()
+
+
+def test_without_an_answer_one_gets_to_the_first_page_by_hand(chromium: Any, lab: Server) -> None:
+    bob = Visitor(chromium, lab.url)
+    bob.context.add_init_script("Storage.prototype.getItem = () => { throw new Error('no storage here'); };")
+    bob.go("", "Sign in")
+    bob.sign_in("bob")
+    bob.page.get_by_role("button", name="Open the first page").click()
+    bob.page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
+    bob.context.close()
 
 
 def test_strangers_and_forgers_get_nothing(chromium: Any, lab: Server) -> None:
