@@ -127,11 +127,9 @@ def _text(value: Any) -> Any:
 
 
 class Sent(BaseFigure):  # type: ignore[misc]
-    """A figure in the form in which Streamlit sends it; it holds nothing else."""
+    """A figure in the form in which Streamlit sends it; it holds nothing else and checks nothing again."""
 
-    def __init__(
-        self, spec: dict[str, Any]
-    ) -> None:  # without plotly's checks: a figure that passed them was its source
+    def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
 
     def to_dict(self) -> dict[str, Any]:
