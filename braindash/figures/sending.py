@@ -7,7 +7,6 @@ copy and draws nothing where it finds nothing; but it takes some things for new 
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import zlib
@@ -16,9 +15,12 @@ from typing import Any
 
 import numpy as np
 from plotly.basedatatypes import BaseFigure
+from plotly.utils import PlotlyJSONEncoder
+
+from braindash.figures.plotly_spec import decoded
 
 _MOST_LISTED = 20_000  # numbers of an array; a larger one costs more to write out than to draw twice
-_AXIS = re.compile(r"^([xy])(axis)(\d*)$")
+_AXIS = re.compile(r"([xy])axis\d*$")
 _SUBPLOTS = ("geo", "polar", "scene", "ternary", "map", "mapbox", "coloraxis", "title")
 _DEFAULTS = {"annotationdefaults": "annotations", "shapedefaults": "shapes"}
 
@@ -56,7 +58,7 @@ def drawn_once(spec: Mapping[str, Any], answers_clicks: bool = False) -> dict[st
         layout.setdefault("hovermode", "closest")
     out = {"data": traces, "layout": layout}
     # with it, plotly takes arrays for those that it has; another figure must have another
-    layout["datarevision"] = zlib.crc32(json.dumps(out, sort_keys=True, default=_text).encode())
+    layout["datarevision"] = zlib.crc32(json.dumps(out, sort_keys=True, cls=PlotlyJSONEncoder).encode())
     return out
 
 
@@ -66,9 +68,8 @@ def _with_defaults(layout: dict[str, Any], traces: list[dict[str, Any]], templat
     axes |= {f"{k}axis{t.get(f'{k}axis', k)[1:]}" for t in traces for k in "xy"}
     for key, value in template.items():
         if axis := _AXIS.match(key):
-            for own in axes:
-                if own.startswith(axis.group(1)):
-                    layout[own] = _filled_axis(layout.get(own) or {}, value)
+            for own in (name for name in axes if name.startswith(axis.group(1))):
+                layout[own] = _filled_axis(layout.get(own) or {}, value)
         elif key in _DEFAULTS:
             many = _DEFAULTS[key]
             if layout.get(many):
@@ -113,17 +114,13 @@ def _listed(value: dict[str, Any]) -> dict[str, Any]:
 def _list_of(part: dict[str, Any]) -> Any:
     if "bdata" not in part:
         return _listed(part)
-    array = np.frombuffer(base64.b64decode(part["bdata"]), dtype=np.dtype(part["dtype"]).newbyteorder("<"))
-    if "shape" in part or array.size > _MOST_LISTED:
+    array = decoded(part)
+    if array.ndim > 1 or array.size > _MOST_LISTED:
         return part
     if array.dtype.kind == "f":
         # a float32 as short as it can be told from its neighbours, not with the digits of a float64
         return [float(str(v)) if np.isfinite(v) else None for v in array]
     return array.tolist()
-
-
-def _text(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 class Sent(BaseFigure):  # type: ignore[misc]

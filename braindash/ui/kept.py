@@ -36,8 +36,7 @@ def figure(draw: Callable[..., go.Figure], /, *args: Any, **kwargs: Any) -> go.F
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _drawn(module: str, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> go.Figure:
     draw: Callable[..., go.Figure] = getattr(importlib.import_module(module), name)
-    drawn: go.Figure = draw(*args, **kwargs)
-    return drawn
+    return draw(*args, **kwargs)
 
 
 def sent(figure: go.Figure, answers_clicks: bool = False) -> Sent:
@@ -47,5 +46,4 @@ def sent(figure: go.Figure, answers_clicks: bool = False) -> Sent:
     name = "_sent_for_clicks" if answers_clicks else "_sent"
     if not hasattr(figure, name):
         setattr(figure, name, Sent(drawn_once(figure.to_dict(), answers_clicks)))
-    found: Sent = getattr(figure, name)
-    return found
+    return getattr(figure, name)

@@ -24,13 +24,19 @@ def click(page: Any, alt: str, across: float, down: float) -> None:
     page.mouse.click(x, y)
 
 
-def test_the_maps_of_both_models_stay_as_they_are_when_another_cell_is_chosen(server: Server, visit: Visit) -> None:
+def with_rsa(server: Server, visit: Visit, more: str = "") -> Any:
+    """Return the page of a run that has an RSA, once its maps are drawn."""
     run_id = fake_home.add_done(server.home)
     rsa_home.add(server.home, run_id)
     server.start()
-    page = visit(f"rsa?run={run_id}&layer=3&roi=ag", height=TALL)
+    page = visit(f"rsa?run={run_id}{more}", height=TALL)
     page.locator(".st-key-rsa_change .hm image").wait_for()
     settle(page)
+    return page
+
+
+def test_the_maps_of_both_models_stay_as_they_are_when_another_cell_is_chosen(server: Server, visit: Visit) -> None:
+    page = with_rsa(server, visit, "&layer=3&roi=ag")
     keys = [f"rsa_{which}" for which in ("pretrained", "tuned", "change")]
     page.evaluate("k => { window.kept = k.map((key) => document.querySelector(`.st-key-${key} .main-svg`)); }", keys)
     click(page, "Table of Similarity", 1.5 / 5, 0.5 / 4)
@@ -41,12 +47,7 @@ def test_the_maps_of_both_models_stay_as_they_are_when_another_cell_is_chosen(se
 
 
 def test_a_chart_that_changed_is_drawn_once(server: Server, visit: Visit) -> None:
-    run_id = fake_home.add_done(server.home)
-    rsa_home.add(server.home, run_id)
-    server.start()
-    page = visit(f"rsa?run={run_id}", height=TALL)
-    page.locator(".st-key-rsa_change .hm image").wait_for()
-    settle(page)
+    page = with_rsa(server, visit)
     page.evaluate("""() => {
       window.batches = {};
       new MutationObserver((records) => {
@@ -69,10 +70,7 @@ def test_a_chart_that_changed_is_drawn_once(server: Server, visit: Visit) -> Non
 
 
 def test_clicks_choose_a_cell_and_a_pair_and_a_link_reopens_both(server: Server, visit: Visit) -> None:
-    run_id = fake_home.add_done(server.home)
-    rsa_home.add(server.home, run_id)
-    server.start()
-    page = visit(f"rsa?run={run_id}", height=TALL)
+    page = with_rsa(server, visit)
     page.get_by_text("The brain-tuned model differs from the pretrained one in layers 3 and 4.").wait_for()
     click(page, "Table of Similarity", 3.5 / 5, 2.5 / 4)  # layer 3, the third region
     page.wait_for_url(re.compile(r"layer=3&roi=ag|roi=ag&layer=3"))
