@@ -111,16 +111,32 @@ def draw(offer: Offer, start: TuneConfig | None, origin: str, fixed: Mapping[Pat
         if recipe != _GROUP_OF_RECIPE.get(group, recipe):
             _take_silently(members, start, form)
             continue
-        with st.expander(group, icon=_ICONS.get(group)):
+        shown = [s for s in members if s.dotted != "permute_block" or control in PERMUTED]
+        _take_silently([s for s in members if s not in shown], start, form)
+        expander = st.expander(group, icon=_ICONS.get(group), key=GROUP_KEYS[group], bind="query-params")
+        if not expander.open:  # some ninety widgets in all: sent only where they are seen
+            for setting in shown:
+                _take_entered(setting, offer, start, origin, form)
+            continue
+        with expander:
             columns = st.columns(2, gap="medium")
-            shown = [s for s in members if s.dotted != "permute_block" or control in PERMUTED]
-            _take_silently([s for s in members if s not in shown], start, form)
             for i, setting in enumerate(shown):
                 with columns[i % 2]:
                     _draw_one(setting, offer, start, origin, form)
     return form
 
 
+GROUP_KEYS = {  # of the expanders; an open one is in the address
+    settings.DATA: "show_data",
+    settings.LORA: "show_lora",
+    settings.FULL: "show_full",
+    settings.HEAD: "show_head",
+    settings.OPTIMISER: "show_learning",
+    settings.WINDOWS: "show_windows",
+    settings.EVALUATION: "show_evaluation",
+    settings.MACHINE: "show_machine",
+    settings.FURTHER: "show_further",
+}
 PERMUTED = ("block-permuted", "story-permuted")
 _GROUP_OF_RECIPE = {settings.LORA: "lora", settings.FULL: "full"}  # groups that mean something in one recipe only
 _ICONS = {
@@ -182,37 +198,87 @@ def _take_silently(members: Sequence[Setting], start: TuneConfig | None, form: F
         form.values[s.path] = settings.value_at(start, s.path) if start else s.default
 
 
+def _take_entered(s: Setting, offer: Offer, start: TuneConfig | None, origin: str, form: Form) -> None:
+    """Take what stands in a widget that is out of sight, as that widget would return it."""
+    begin = settings.value_at(start, s.path) if start else s.default
+    key = _key(origin, s)
+    _take(s, st.session_state.get(key, _initial(s, offer, begin)), offer, begin, form)
+
+
 def _draw_one(s: Setting, offer: Offer, start: TuneConfig | None, origin: str, form: Form) -> None:
     begin = settings.value_at(start, s.path) if start else s.default
-    key = f"form_{origin}_{s.dotted}"
-    try:
-        form.values[s.path] = _widget(s, offer, begin, key)
-    except BraindashError as mistake:
-        form.mistakes.append(mistake)
-        form.values[s.path] = begin
+    mistake = _take(s, _widget(s, offer, _initial(s, offer, begin), _key(origin, s)), offer, begin, form)
+    if mistake is not None:
         st.error(escape(f"{mistake.what} {mistake.remedy}"), icon=":material/error:")
     st.caption(help_line(s))
 
 
-def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
+def _key(origin: str, s: Setting) -> str:
+    return f"form_{origin}_{s.dotted}"
+
+
+def _take(s: Setting, entered: Any, offer: Offer, begin: Any, form: Form) -> BraindashError | None:
+    """Put what was entered into the form; return what is wrong with it, where it cannot be read."""
+    try:
+        form.values[s.path] = _read(s, entered, offer, begin)
+    except BraindashError as mistake:
+        form.mistakes.append(mistake)
+        form.values[s.path] = begin
+        return mistake
+    return None
+
+
+def _initial(s: Setting, offer: Offer, begin: Any) -> Any:
+    """Return a setting's value as its widget holds it."""
+    match s.kind:
+        case "choice":
+            return str(begin)
+        case "switch":
+            return bool(begin)
+        case "integer":
+            return begin
+        case "decimal":
+            return None if begin is None else float(begin)
+        case "names":
+            options, _ = _options(s, offer)
+            return [b for b in begin or () if b in options]
+        case "text":
+            return str(begin or "")
+        case _:
+            return "" if begin is None else settings.join_numbers(begin)
+
+
+def _read(s: Setting, entered: Any, offer: Offer, begin: Any) -> Any:
+    """Return a setting's value from what its widget holds."""
+    if s.kind == "names":
+        options, _ = _options(s, offer)
+        chosen = tuple(e for e in entered if e in options)  # another study's are not on offer
+        return chosen or (None if s.optional else ())
+    if s.kind in ("integers", "decimals"):
+        # the text has six digits of a number, the setting all of them
+        return begin if entered.strip() == _initial(s, offer, begin) else settings.parse_numbers(entered, s)
+    return entered
+
+
+def _widget(s: Setting, offer: Offer, initial: Any, key: str) -> Any:
     if s.kind == "choice":
         return st.selectbox(
             s.title,
             s.choices,
-            index=s.choices.index(str(begin)),
+            index=s.choices.index(initial),
             format_func=lambda c: names.choice(s.path[-1], c),
             key=key,
             help=meaning(s),
             persist_state="session",
         )
     if s.kind == "switch":
-        return st.toggle(s.title, value=bool(begin), key=key, persist_state="session")
+        return st.toggle(s.title, value=initial, key=key, persist_state="session")
     if s.kind == "integer":
         return st.number_input(
             s.title,
             min_value=None if s.low is None else int(s.low),
             max_value=None if s.high is None else int(s.high),
-            value=begin,
+            value=_number(s, initial, key),
             step=1,
             format="%d",
             placeholder=s.empty or None,
@@ -225,8 +291,8 @@ def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
             s.title,
             min_value=None if s.low is None else float(s.low),
             max_value=None if s.high is None else float(s.high),
-            value=None if begin is None else float(begin),
-            step=_step(begin),
+            value=_number(s, initial, key),
+            step=_step(initial),
             format="%g",
             placeholder=s.empty or None,
             key=key,
@@ -234,48 +300,46 @@ def _widget(s: Setting, offer: Offer, begin: Any, key: str) -> Any:
             persist_state="session",
         )
     if s.kind == "names":
-        return _names_widget(s, offer, begin, key)
-    if s.kind == "text":
-        return st.text_input(
+        options, label = _options(s, offer)
+        return st.multiselect(
             s.title,
-            value=str(begin or ""),
-            max_chars=s.max_length,
-            placeholder=s.empty or None,
+            options,
+            default=initial,
+            format_func=label,
+            placeholder=s.empty,
             key=key,
             help=meaning(s),
             persist_state="session",
         )
-    shown = "" if begin is None else settings.join_numbers(begin)
-    text = st.text_input(
-        s.title, value=shown, placeholder=s.empty or None, key=key, help=meaning(s), persist_state="session"
-    )
-    return begin if text.strip() == shown else settings.parse_numbers(text, s)
-
-
-def _names_widget(s: Setting, offer: Offer, begin: Any, key: str) -> tuple[str, ...] | None:
-    options: list[str]
-    label: Callable[[str], str]
-    if s.dotted == "subjects":
-        options, label = list(offer.subjects), names.subject
-    elif s.dotted == "rois":
-        options, label = list(offer.regions), lambda roi: names.region(roi, offer.on_cortex)
-    elif s.choices:
-        options, label = list(s.choices), lambda name: names.choice(s.path[-1], name)
-    else:
-        options, label = list(LINEAR_LAYERS), lambda name: LAYER_NAMES.get(name, name)
-    chosen = st.multiselect(
+    return st.text_input(
         s.title,
-        options,
-        default=[b for b in begin or () if b in options],
-        format_func=label,
-        placeholder=s.empty,
+        value=initial,
+        max_chars=s.max_length if s.kind == "text" else None,
+        placeholder=s.empty or None,
         key=key,
         help=meaning(s),
         persist_state="session",
     )
-    if not chosen:
-        return None if s.optional else ()
-    return tuple(chosen)
+
+
+def _number(s: Setting, initial: float | None, key: str) -> float | None:
+    """Return what a number's widget is made with: a browser lets only one that is made empty be emptied again."""
+    if not s.optional or initial is None:
+        return initial
+    if key not in st.session_state:
+        st.session_state[key] = initial
+    return None
+
+
+def _options(s: Setting, offer: Offer) -> tuple[list[str], Callable[[str], str]]:
+    """Return what a setting of names can be chosen from, and what the reader sees for each."""
+    if s.dotted == "subjects":
+        return list(offer.subjects), names.subject
+    if s.dotted == "rois":
+        return list(offer.regions), lambda roi: names.region(roi, offer.on_cortex)
+    if s.choices:
+        return list(s.choices), lambda name: names.choice(s.path[-1], name)
+    return list(LINEAR_LAYERS), lambda name: LAYER_NAMES.get(name, name)
 
 
 def _step(begin: float | None) -> float:

@@ -143,7 +143,8 @@ def build(entered: form.Form) -> TuneConfig | None:
     from braindash.runs.own_regions import spell_out
 
     if entered.mistakes:
-        st.error("Correct the settings that are marked in the form.", icon=":material/error:")
+        for mistake in entered.mistakes:  # each names its group, which may be closed
+            notices.mistake(mistake)
         return None
     try:
         return spell_out(validate(TuneConfig, entered.mapping(), "This fine-tune"), readers.home())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fake_home
 import pytest
 from conftest import OpenPage, checked, words
+from streamlit.testing.v1 import AppTest
 
 from braindash.config import Home, TuneConfig
 from braindash.errors import BraindashError
 from braindash.jobs.preflight import Preflight, Problem
 from braindash.runs.record import RunStore
-from braindash.ui import preflight_view, settings
+from braindash.ui import form, preflight_view, settings
+
+OPEN = dict.fromkeys(form.GROUP_KEYS.values(), "true")  # every group of settings, as the address says it
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def test_a_home_without_studies_says_how_to_add_one(open_page: OpenPage) -> None
 
 
 def test_every_setting_has_a_widget_with_default_and_help(study: str, open_page: OpenPage) -> None:
-    pages = [open_page("tune", control="block-permuted"), open_page("tune", recipe="full")]
+    pages = [open_page("tune", control="block-permuted", **OPEN), open_page("tune", recipe="full", **OPEN)]
     main = {"study": "_study", "model": "model", "recipe": "_recipe", "loss": "_loss", "control": "_control"}
     shown = {
         w.key
@@ -47,7 +50,7 @@ def test_the_untouched_form_is_the_default_configuration(study: str, open_page: 
 
 
 def test_the_command_follows_the_form(study: str, open_page: OpenPage) -> None:
-    page = open_page("tune")
+    page = open_page("tune", **OPEN)
     page.selectbox(key="_loss").set_value("spatial")
     page.number_input(key="form__lora.rank").set_value(4)
     page.number_input(key="form__optimiser.lr").set_value(0.0001)
@@ -57,6 +60,67 @@ def test_the_command_follows_the_form(study: str, open_page: OpenPage) -> None:
     command = next(c.value for c in page.code if "braindash tune" in c.value)
     for part in ("--loss spatial", "lora.rank=4", "optimiser.lr=0.0001", "delays=[2, 3, 4]", "--subjects sub-02"):
         assert part in command, command
+
+
+def command_of(page: AppTest) -> str:
+    return str(next(c.value for c in page.code if "braindash tune" in c.value))
+
+
+def close_all(page: AppTest) -> AppTest:
+    for key in OPEN:
+        page.session_state[key] = False
+        page.query_params.pop(key, None)
+    return checked(page.run())
+
+
+def entries(page: AppTest) -> list[str]:
+    """Return the keys of the widgets of settings that are drawn, without the run's name."""
+    kinds = ("selectbox", "number_input", "text_input", "toggle", "multiselect")
+    keys = [w.key for kind in kinds for w in getattr(page, kind)]
+    return [k for k in keys if k.startswith("form_") and not k.endswith("_name")]
+
+
+def test_closed_groups_send_nothing_and_keep_what_was_entered(study: str, open_page: OpenPage) -> None:
+    page = open_page("tune", **OPEN)
+    page.number_input(key="form__lora.rank").set_value(4)
+    page.number_input(key="form__optimiser.lr").set_value(0.0003)
+    page.text_input(key="form__delays").set_value("2; 3 4")
+    page.text_input(key="form__encoding.alphas").set_value("1, 10")
+    page.multiselect(key="form__subjects").set_value(["sub-02"])
+    page.selectbox(key="form__hemi").set_value("left")
+    page.toggle(key="form__halve_on_memory").set_value(True)
+    said = command_of(checked(page.run()))
+    assert all(
+        part in said
+        for part in (
+            "lora.rank=4", "optimiser.lr=0.0003", "delays=[2, 3, 4]", "encoding.alphas=[1.0, 10.0]",
+            "--subjects sub-02", "--hemi left", "halve_on_memory=true",
+        )
+    ), said  # fmt: skip
+    assert entries(page)
+    assert command_of(close_all(page)) == said
+    assert not entries(page)
+    assert command_of(checked(page.run())) == said
+    page.session_state["show_evaluation"] = True
+    checked(page.run())
+    assert page.text_input(key="form__encoding.alphas").value == "1, 10"
+    assert command_of(page) == said
+
+
+@pytest.mark.parametrize("preset", ["a-iclr", "a-multi", "b-brainwavlm"])
+def test_a_closed_form_says_what_an_open_one_does(study: str, open_page: OpenPage, preset: str) -> None:
+    closed = open_page("tune", preset=preset)
+    assert not entries(closed)
+    assert command_of(closed) == command_of(open_page("tune", preset=preset, **OPEN))
+
+
+def test_a_mistake_in_a_closed_group_is_said_and_blocks_the_launch(study: str, open_page: OpenPage) -> None:
+    page = open_page("tune", **OPEN)
+    page.text_input(key="form__delays").set_value("1, two")
+    close_all(checked(page.run()))
+    said = page.error[0].value.replace("\\", "").replace("\u2060", "")
+    assert "Windows and delays, Delays: 'two'" in said
+    assert not [b for b in page.button if b.key == "launch"]
 
 
 def test_a_loss_of_ones_own_is_typed_and_checked(study: str, open_page: OpenPage) -> None:
@@ -70,7 +134,7 @@ def test_a_loss_of_ones_own_is_typed_and_checked(study: str, open_page: OpenPage
 
 
 def test_head_only_hides_the_adapters(study: str, open_page: OpenPage) -> None:
-    page = open_page("tune", recipe="head")
+    page = open_page("tune", recipe="head", **OPEN)
     assert not [w for w in page.number_input if w.key == "form__lora.rank"]
 
 
@@ -85,7 +149,7 @@ def test_head_only_hides_the_adapters(study: str, open_page: OpenPage) -> None:
 def test_what_the_widget_lets_through_is_refused_by_the_server(
     study: str, open_page: OpenPage, key: str, value: float, complaint: str
 ) -> None:
-    page = open_page("tune")
+    page = open_page("tune", **OPEN)
     page.number_input(key=key).set_value(value)
     checked(page.run())
     assert complaint in page.error[0].value.replace("\\", "")
@@ -93,7 +157,7 @@ def test_what_the_widget_lets_through_is_refused_by_the_server(
 
 
 def test_numbers_that_are_none_are_refused_where_they_stand(study: str, open_page: OpenPage) -> None:
-    page = open_page("tune")
+    page = open_page("tune", **OPEN)
     page.text_input(key="form__delays").set_value("1, two")
     checked(page.run())
     assert "'two'" in page.error[0].value.replace("\\", "")
@@ -103,7 +167,7 @@ def test_numbers_that_are_none_are_refused_where_they_stand(study: str, open_pag
 def test_the_form_starts_from_an_earlier_run(study: str, home: Home, open_page: OpenPage) -> None:
     lora = TuneConfig.model_validate({"study": "mini", "model": "whisper-tiny.en", "lora": {"rank": 3}}).lora
     run_id = fake_home.add_done(home, "earlier", lora=lora, loss="spatial", delays=(1, 2))
-    page = open_page("tune", like=run_id)
+    page = open_page("tune", like=run_id, **OPEN)
     assert page.number_input(key=f"form_{run_id}_lora.rank").value == 3
     assert page.selectbox(key="_loss").value == "spatial"
     assert page.text_input(key=f"form_{run_id}_delays").value == "1, 2"
@@ -164,7 +228,7 @@ def test_the_check_shows_cost_and_problems_and_blocks_the_launch(
         targets={"sub-01": {"n_targets": 5, "n_all": 6, "n_outside": 0, "n_below_ceiling": 0, "n_excluded": 1}},
     )
     monkeypatch.setattr(preflight_view, "check", lambda config: found)
-    page = open_page("tune")
+    page = open_page("tune", **OPEN)
     checked(page.button(key="check").click().run())
     said = words(page).replace("\\", "")
     assert "≈ 63 s" in said
@@ -195,7 +259,7 @@ def test_a_test_story_is_named_as_held_out(study: str, open_page: OpenPage) -> N
 
 
 def test_a_preset_fills_the_form_and_is_recorded(study: str, open_page: OpenPage) -> None:
-    page = open_page("tune", preset="b-brainwavlm")
+    page = open_page("tune", preset="b-brainwavlm", **OPEN)
     assert page.number_input(key="form_b-brainwavlm_lora.rank").value == 4
     assert page.selectbox(key="_loss").value == "spatial"
     command = next(c.value for c in page.code if "braindash tune" in c.value)
