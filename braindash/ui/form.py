@@ -188,7 +188,7 @@ def meaning(setting: Setting) -> str:
 def help_line(setting: Setting) -> str:
     """Return the line beneath a widget: what it is, and its default; safe as Markdown."""
     default = settings.default_text(setting, names.CHOICES.get(setting.path[-1]))
-    text = names.HELP.get(setting.dotted) or _NONE.sub("", setting.help)
+    text = names.HELP.get(setting.dotted) or _NONE.sub("", setting.help).replace("`", "")
     return escape(text) + (f" Default\\: {escape(default)}\\." if default else "")
 
 

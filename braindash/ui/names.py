@@ -56,6 +56,14 @@ CHOICES: dict[str, dict[str, str]] = {
     "schedule": {"cosine": "Cosine decay", "linear": "Linear decay", "constant": "Constant"},
     "precision": {"auto": "Automatic", "fp32": "32-bit", "bf16": "16-bit (bfloat16)"},
     "select": {"r": "Correlation r", "r2": "R²"},
+    "ceiling": {
+        "auto": "The first of these that there is",
+        "given": "The study itself",
+        "repeats": "Repeats of the test stories",
+        "subjects": "Other subjects",
+        "none": "None",
+    },
+    "fdr": {"bh": "Benjamini–Hochberg", "by": "Benjamini–Yekutieli"},
 }
 
 HELP: dict[str, str] = {  # for readers who see the names above, not the identifiers
@@ -63,6 +71,15 @@ HELP: dict[str, str] = {  # for readers who see the names above, not the identif
     "the head alone.",
     "loss": "What is made small: the squared error; minus the correlation across targets, averaged over TRs (spatial), "
     "or across TRs, averaged over targets (temporal); Huber's error and the cosine; or a sum of your own.",
+    **dict.fromkeys(
+        ("window.readout", "encoding.window.readout"),
+        "What is read from a window: its last frame; the mean of all its frames; the mean of each TR in the window's "
+        "last stride; or one window a TR, which ends at the TR's centre, and the mean of its frames (the stride is not "
+        "used).",
+    ),
+    "encoding.ceiling": "What tells how well a target can be predicted at all: a ceiling that the study brings, "
+    "repeats of its test stories, or the other subjects (3 or more who share targets).",
+    "analyses": "What follows the encoding models. Either can be made later.",
     "control": "None: the real responses. Every other choice takes away what tuning could learn from the brain and "
     "leaves the rest as it is: permuted or random responses, the sound alone, a model with random weights, the "
     "read-out alone.",

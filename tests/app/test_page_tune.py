@@ -11,7 +11,7 @@ from braindash.config import Home, TuneConfig
 from braindash.errors import BraindashError
 from braindash.jobs.preflight import Preflight, Problem
 from braindash.runs.record import RunStore
-from braindash.ui import form, preflight_view, settings
+from braindash.ui import form, names, preflight_view, settings
 
 OPEN = dict.fromkeys(form.GROUP_KEYS.values(), "true")  # every group of settings, as the address says it
 
@@ -41,6 +41,13 @@ def test_every_setting_has_a_widget_with_default_and_help(study: str, open_page:
     said = words(pages[0]).replace("\\", "")
     assert "Default: 8." in said
     assert "Default: all subjects." in said
+
+
+def test_choices_have_names_and_help_has_no_code_marks() -> None:
+    for setting in settings.settings():
+        for choice in setting.choices:
+            assert names.choice(setting.path[-1], choice) != choice, (setting.dotted, choice)
+        assert "`" not in form.help_line(setting), setting.dotted
 
 
 def test_the_untouched_form_is_the_default_configuration(study: str, open_page: OpenPage) -> None:
