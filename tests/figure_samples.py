@@ -151,6 +151,21 @@ def similarity_map(theme: Theme) -> Any:
     )  # fmt: skip
 
 
+def deep_similarity_map(theme: Theme) -> Any:
+    """So many layers that cells carry stars and no numbers."""
+    matrix = np.linspace(-0.1, 0.3, 39).reshape(13, 3)
+    return figures.similarity_map(
+        matrix, range(13), ["Primary auditory", "IFG", "Angular gyrus"], label="Similarity", marked=matrix > 0.1,
+        chosen=(4, 1), theme=theme,
+    )  # fmt: skip
+
+
+def deep_probe_changes(theme: Theme) -> Any:
+    delta = np.linspace(-0.02, 0.04, 39).reshape(3, 13)
+    return figures.probe_changes(delta, range(13), ["Pitch", "Phones", "Words"], label="Score", q=0.08 - delta,
+                                 level=0.06, picked=(1, 5), theme=theme)  # fmt: skip
+
+
 def similarity_curves(theme: Theme) -> Any:
     return figures.similarity_curves(_curves(("late_language",)), y_label="Similarity", ceiling=(0.7, 0.8), theme=theme)
 
@@ -242,7 +257,8 @@ SAMPLES: dict[str, Callable[[Theme], Any]] = {
     for f in (
         layer_curves, deep_layer_curves, difference_curves, layer_region_heatmap, lag_curves, loss_curves, part_bars,
         probe_curves, probe_legend, probe_changes, confusion_map, setting_lines, group_curves, histogram, scatter,
-        dense_scatter, similarity_map, similarity_curves, rdm, cka_map, moved_curves, mds_plane, hierarchy_picture,
+        dense_scatter, similarity_map, deep_similarity_map, deep_probe_changes,
+        similarity_curves, rdm, cka_map, moved_curves, mds_plane, hierarchy_picture,
         response_courses, run_curves, score_dots, head_maps,
     )
 }  # fmt: skip

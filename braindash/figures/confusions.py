@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.probes import beneath, heading, ink
+from braindash.figures.cells import ink
+from braindash.figures.probes import beneath, heading
 from braindash.figures.style import ThemeName, base_layout, label_room, plain
 
 if TYPE_CHECKING:

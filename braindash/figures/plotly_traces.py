@@ -30,8 +30,9 @@ SYMBOLS: dict[str, Any] = {
     "hexagon2": "H",
     "octagon": "8",
     "arrow": "^",
+    "asterisk": (8, 2, 0),  # eight rays
 }
-STROKES = ("|", "_", "+", "x")  # marks without an inside
+STROKES = ("|", "_", "+", "x", SYMBOLS["asterisk"])  # marks without an inside
 _STEPS = {"hv": "steps-post", "vh": "steps-pre", "hvh": "steps-mid", "vhv": "steps-mid"}
 _VECTORS = 2500  # cells of a table up to which each is a shape of its own; more are a picture
 _PIXELS = 900  # of the longer side of such a picture, so that cells keep their edges

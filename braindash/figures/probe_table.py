@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
-from braindash.figures.probes import UNDIMMED, beneath, between, ink
-from braindash.figures.style import FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of
+from braindash.figures.cells import ink, stars
+from braindash.figures.probes import UNDIMMED, beneath, between
+from braindash.figures.style import CLICK_MARKER, FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -76,9 +77,6 @@ def probe_changes(
     colours = theme_of(theme)
     sure = q < level
     numbers = len(layers) <= _MOST_NUMBERS
-    cells = [
-        [_cell(float(delta[i, j]), bool(sure[i, j]), numbers) for j in range(len(layers))] for i in range(len(tasks))
-    ]
     told = [
         [
             f"<b>{plain(tasks[i], 60)}</b>, layer {layers[j]}<br>"
@@ -98,13 +96,18 @@ def probe_changes(
     }  # fmt: skip
     where = list(zip(rows, columns, strict=True))
     clicks = {  # a heatmap answers no click: a mark that cannot be seen lies on every cell
-        "type": "scatter", "mode": "markers+text", "x": columns, "y": rows, "showlegend": False,
-        "marker": {"size": _ROW - 8, "symbol": "square", "color": "rgba(0,0,0,0)"},
-        "text": [cells[i][j] for i, j in where],
-        "textfont": {"size": 12 if numbers else 15, "color": ink(delta[rows, columns], DIVERGING, -end, end)},
+        "type": "scatter", "mode": "markers", "x": columns, "y": rows, "showlegend": False, "marker": CLICK_MARKER,
         "selected": UNDIMMED, "unselected": UNDIMMED, "hovertext": [told[i][j] for i, j in where],
         "hovertemplate": "%{hovertext}<extra></extra>",
     }  # fmt: skip
+    if numbers:
+        written = {
+            "mode": "markers+text", "text": [_cell(float(delta[i, j]), bool(sure[i, j])) for i, j in where],
+            "textfont": {"size": 12, "color": ink(delta[rows, columns], DIVERGING, -end, end)},
+        }  # fmt: skip
+        traces = [heat, clicks | written]
+    else:
+        traces = [heat, clicks, stars(delta, sure, DIVERGING, -end, end)]
     shapes, notes = _group_marks(groups or [""] * len(tasks), colours.muted)
     if picked is not None:
         i, j = picked
@@ -122,6 +125,7 @@ def probe_changes(
         "clickmode": "event+select",
         "dragmode": False,
         "hovermode": "closest",
+        "hoverdistance": 60,
         "xaxis": {
             "title": {"text": "Layer (0 = front end output)", "font": {"size": FONT_SIZE}},
             "tickvals": list(range(len(layers))), "ticktext": [str(k) for k in layers], "showgrid": False,
@@ -134,7 +138,7 @@ def probe_changes(
         },
         "meta": {"alt": alt},
     }  # fmt: skip
-    return go.Figure({"data": [heat, clicks], "layout": layout})
+    return go.Figure({"data": traces, "layout": layout})
 
 
 def _group_marks(groups: Sequence[str], colour: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -156,12 +160,8 @@ def _group_marks(groups: Sequence[str], colour: str) -> tuple[list[dict[str, Any
     return shapes, notes
 
 
-def _cell(value: float, sure: bool, with_number: bool) -> str:
-    if value != value:
-        return ""
+def _cell(value: float, sure: bool) -> str:
     star = "*" if sure else ""
-    if not with_number:
-        return star
     if value == 0:
         return "0"  # the same states in both models
     if abs(value) < 0.0005:

@@ -180,14 +180,6 @@ def beneath(distance: int, height: int) -> dict[str, Any]:
     return {"y": max(-distance / height, -2.0), "yref": "paper", "yanchor": "top"}
 
 
-def ink(values: np.ndarray, cmap: str, low: float, high: float) -> list[str]:
-    """Return the colour in which text can be read on each value's colour: (n,) → n."""
-    from braindash.cortex.colour import colour_values
-
-    dark = colour_values(values, cmap, low, high) @ np.array([0.299, 0.587, 0.114]) < 140
-    return np.where(dark, "#FFFFFF", "#111111").tolist()
-
-
 # --- pieces --------------------------------------------------------------------------------------
 
 

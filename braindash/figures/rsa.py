@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindash.errors import BraindashError
+from braindash.figures.cells import ink, stars
 from braindash.figures.style import CLICK_MARKER, FONT_SIZE, ThemeName, base_layout, label_room, plain, theme_of, wrap
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def similarity_map(
         low, high = float(vmin), float(vmax)
     cmap = DIVERGING if diverging else SEQUENTIAL
     colours = theme_of(theme)
-    stars = np.zeros(shape, dtype=bool) if marked is None else np.asarray(marked, dtype=bool)
+    starred = np.zeros(shape, dtype=bool) if marked is None else np.asarray(marked, dtype=bool)
     few = len(regions) <= _MANY_ROWS
     numbers = few and shape[0] <= _MOST_NUMBERS
     figure = go.Figure(
@@ -102,9 +103,6 @@ def similarity_map(
             z=matrix.T,
             x=np.arange(shape[0]),
             y=np.arange(shape[1]),
-            text=None if numbers else np.where(stars, MARK, "").T,
-            texttemplate=None if numbers else "%{text}",
-            textfont={"size": 15},
             colorscale=plotly_scale(cmap),
             zmin=low,
             zmax=high,
@@ -127,7 +125,9 @@ def similarity_map(
     where = [f"<b>{plain(r, 60)}</b>, {word}{plain(k, 40)}" for k in layers for r in regions]
     figure.add_trace(_points(matrix, where, details, label, diverging))
     if numbers:
-        write_numbers(figure, matrix, np.where(stars, MARK, ""), cmap, (low, high), diverging)
+        write_numbers(figure, matrix, np.where(starred, MARK, ""), cmap, (low, high), diverging)
+    elif starred.any():
+        figure.add_trace(stars(matrix.T, starred.T, cmap, low, high))
     if chosen is not None:
         i, j = chosen
         for width, colour in ((5, colours.page), (2.5, colours.text)):  # seen on every fill
@@ -150,7 +150,7 @@ def similarity_map(
         dragmode=False,
         hovermode="closest",
         hoverdistance=60,
-        meta={"alt": _map_alt(matrix, layers, regions, label, stars)},
+        meta={"alt": _map_alt(matrix, layers, regions, label, starred)},
     )
     every = -(-shape[0] // _MOST_TICKS)
     level = x_title == LAYER_AXIS or len(layers) <= _MOST_NUMBERS
@@ -207,19 +207,16 @@ def write_numbers(
     figure: go.Figure, matrix: np.ndarray, after: np.ndarray, cmap: str, limits: tuple[float, float], signed: bool
 ) -> None:
     """Write every finite value and what stands in ``after``, at x = its row and y = its column, legible on its fill."""
-    from braindash.cortex.colour import colour_values
-
     known = np.argwhere(np.isfinite(matrix))
-    fills = colour_values(matrix[tuple(known.T)], cmap, *limits) @ (0.299, 0.587, 0.114)
     notes = [
         {
             "x": i,
             "y": j,
             "text": f"{cell_number(matrix[i, j], signed)}{after[i, j]}",
             "showarrow": False,
-            "font": {"size": 12, "color": "#FFFFFF" if light < 140 else "#111111"},
+            "font": {"size": 12, "color": colour},
         }
-        for (i, j), light in zip(known.tolist(), fills, strict=True)
+        for (i, j), colour in zip(known.tolist(), ink(matrix[tuple(known.T)], cmap, *limits), strict=True)
     ]
     figure.update_layout(annotations=notes)  # at once: each one added by itself checks all that are there
 

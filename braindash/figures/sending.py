@@ -22,6 +22,8 @@ from braindash.figures.plotly_spec import decoded
 _MOST_LISTED = 20_000  # numbers of an array; a larger one costs more to write out than to draw twice
 _AXIS = re.compile(r"([xy])axis\d*$")
 _SUBPLOTS = ("geo", "polar", "scene", "ternary", "map", "mapbox", "coloraxis", "title")
+# plotly measures all labels of an axis again for each of them, to hide what stands beyond the figure; ours have room
+_EVERY_AXIS = {"ticklabeloverflow": "allow"}
 _DEFAULTS = {"annotationdefaults": "annotations", "shapedefaults": "shapes"}
 
 
@@ -66,6 +68,8 @@ def _with_defaults(layout: dict[str, Any], traces: list[dict[str, Any]], templat
     """Write a template's layout into the parts of a layout that it holds for."""
     axes = {key for key in layout if _AXIS.match(key)}
     axes |= {f"{k}axis{t.get(f'{k}axis', k)[1:]}" for t in traces for k in "xy"}
+    for own in axes:
+        layout[own] = _EVERY_AXIS | (layout.get(own) or {})
     for key, value in template.items():
         if axis := _AXIS.match(key):
             for own in (name for name in axes if name.startswith(axis.group(1))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,11 @@ import numpy as np
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui.readers import mark
+from braindash.ui.readers import holding, mark
 from braindash.wording import SCORES
 
 if TYPE_CHECKING:
+    from braindash.runs.record import RunRow
     from braindash.runs.run import Run
 
 FORMAT = 1
@@ -84,9 +85,9 @@ class Probing:
         return tuple(m for m in self.models if m != "pretrained")
 
 
-def has_probing(run_path: Path) -> bool:
-    """Whether a run's folder holds probes."""
-    return mark(run_path / PROBING) != (0, 0)
+def probed(rows: Iterable[RunRow]) -> set[str]:
+    """Return the ids of the runs whose folder holds probes."""
+    return holding(rows, PROBING)
 
 
 def probing(run: Run) -> Probing | None:

@@ -6,7 +6,7 @@ Streamlit leaves arguments whose name begins with an underscore out of a cache's
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,6 +51,12 @@ def _mark(path: str) -> tuple[int, int]:
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return 0, 0
     return stat.st_mtime_ns, stat.st_size
+
+
+def holding(rows: Iterable[RunRow], name: str) -> set[str]:
+    """Return the ids of the runs whose folder holds a file of this name."""
+    place = str(home().runs)
+    return {row.id for row in rows if _mark(f"{place}/{row.id}/{name}") != (0, 0)}
 
 
 _Seen = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from braindash.runs.record import RunRow
     from braindash.runs.run import Run
 
 RSA, RDMS = "rsa.json", "rsa.nc"
@@ -49,6 +51,22 @@ class Rsa:
     layers: tuple[int, ...]
     regions: tuple[str, ...]  # from the ear to language
     source: tuple[str, int, int]  # the file and its state, which say everything else
+
+    @cached_property
+    def ceilings(self) -> dict[str, tuple[float, float]]:
+        """The noise ceiling (low, high) of every region that has one."""
+        rows = self.rows.drop_duplicates("roi").set_index("roi")[["ceiling_low", "ceiling_high"]].dropna()
+        return {str(roi): (float(low), float(high)) for roi, low, high in rows.itertuples()}
+
+    @cached_property
+    def places(self) -> dict[str, dict[tuple[Any, ...], int]]:
+        """The place of the first row of every model, subject, region and layer, in either table."""
+        found: dict[str, dict[tuple[Any, ...], int]] = {}
+        for name, rows in (("rows", self.rows), ("differences", self.differences)):
+            at = found[name] = {}
+            for place, key in enumerate(zip(*(rows[k].tolist() for k in _ROW_KEYS), strict=True)):
+                at.setdefault(key, place)
+        return found
 
     def title(self, roi: str) -> str:
         titles = self.document.get("region_titles")
@@ -87,9 +105,9 @@ class Rsa:
         return sum(s != names.SUBJECT_MEAN for s in self.subjects)
 
 
-def has_rsa(run_path: Path) -> bool:
-    """Whether a run's folder holds an RSA."""
-    return readers.mark(run_path / RSA) != (0, 0)
+def compared(rows: Iterable[RunRow]) -> set[str]:
+    """Return the ids of the runs whose folder holds an RSA."""
+    return readers.holding(rows, RSA)
 
 
 def read(run: Run) -> Rsa | None:
@@ -247,21 +265,10 @@ def details(rsa: Rsa, model: str, subject: str, measure: str, of_change: bool) -
     return out
 
 
-def ceilings(rsa: Rsa) -> dict[str, tuple[float, float]]:
-    """Return the noise ceiling (low, high) of every region that has one."""
-    rows = rsa.rows.drop_duplicates("roi").set_index("roi")[["ceiling_low", "ceiling_high"]].dropna()
-    return {str(roi): (float(low), float(high)) for roi, low, high in rows.itertuples()}
-
-
-def row_of(rsa: Rsa, rows: pd.DataFrame, model: str, choice: Choice) -> pd.Series | None:
+def row_of(rsa: Rsa, table: Literal["rows", "differences"], model: str, choice: Choice) -> pd.Series | None:
     """Return the row of one model in the chosen cell."""
-    found = rows[
-        (rows["model"] == model)
-        & (rows["subject"] == choice.subject)
-        & (rows["roi"] == choice.roi)
-        & (rows["layer"] == choice.layer)
-    ]
-    return None if found.empty else found.iloc[0]
+    place = rsa.places[table].get((model, choice.subject, choice.roi, choice.layer))
+    return None if place is None else getattr(rsa, table).iloc[place]
 
 
 def curves(rsa: Rsa, choice: Choice, models: Sequence[str]) -> pd.DataFrame:
@@ -298,7 +305,7 @@ def readable(rsa: Rsa, choice: Choice) -> pd.DataFrame:
 
     rows = all_rows(rsa)
     rows = rows[(rows["subject"] == choice.subject) & rows["model"].isin(["pretrained", choice.model])]
-    ceiling = ceilings(rsa)
+    ceiling = rsa.ceilings
     out = {
         "Region": rows["roi"].map(rsa.title),
         "Layer": rows["layer"],

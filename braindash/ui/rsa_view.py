@@ -159,7 +159,7 @@ def _map(rsa: Rsa, choice: Choice, which: str, cell: tuple[int, int] | None, pag
     if not np.isfinite(values).any():
         return None
     low, high = (None, None) if changed else limits(rsa, choice)
-    ceilings = rsa_data.ceilings(rsa)
+    ceilings = rsa.ceilings
     notes = [f"{c[0]:.2f}–{c[1]:.2f}" if (c := ceilings.get(r)) else "" for r in rsa.regions] if ceilings else None
     label = rsa_words.measure_label(rsa, choice.measure)
     return similarity_map(
@@ -222,7 +222,7 @@ def _map_note(rsa: Rsa, choice: Choice) -> str:
             said += " The mean over subjects has a test of the change only; single subjects have one of each level too."
     else:
         said += " What is beyond the sound has no test of its own here."
-    if rsa_data.ceilings(rsa):
+    if rsa.ceilings:
         said += " Ceiling: how similar the region's own geometry is across subjects (lower and upper bound)."
     return f"{said} {groups_note(rsa.regions)}"
 
@@ -263,7 +263,7 @@ def curves(rsa: Rsa, choice: Choice) -> None:
         return
     st.markdown("**This region over the layers**")
     label = "Similarity" if choice.measure == "similarity" else "Similarity beyond the sound"
-    ceiling = rsa_data.ceilings(rsa).get(choice.roi) if choice.measure == "similarity" else None
+    ceiling = rsa.ceilings.get(choice.roi) if choice.measure == "similarity" else None
     chart(
         kept.figure(similarity_curves, rows, y_label=label, ceiling=ceiling, theme=theme()),
         key="rsa_curves",

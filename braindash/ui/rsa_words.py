@@ -108,11 +108,11 @@ def focus_region(rsa: Rsa) -> str:
 def change_sentence(rsa: Rsa, model: str, subject: str, roi: str, layer: int) -> str:
     """Return before → after and the change with its interval, for one cell; "" where the analysis lacks it."""
     at = rsa_data.Choice(model, "similarity", subject, layer, roi)
-    before = rsa_data.row_of(rsa, rsa.rows, "pretrained", at)
-    after = rsa_data.row_of(rsa, rsa.rows, model, at)
+    before = rsa_data.row_of(rsa, "rows", "pretrained", at)
+    after = rsa_data.row_of(rsa, "rows", model, at)
     if before is None or after is None or model == "pretrained":
         return ""
-    diff = rsa_data.row_of(rsa, rsa.differences, model, at)
+    diff = rsa_data.row_of(rsa, "differences", model, at)
     last = ", the last" if layer == rsa.last_layer else ""
     text = (
         f"{rsa.title(roi)}, layer {layer}{last}: similarity {number(before['similarity'], 3)} → "
@@ -135,7 +135,7 @@ def cell_sentences(rsa: Rsa, choice: Choice) -> list[str]:
     """Return what is known of the chosen cell, a line each."""
     said = []
     for model in dict.fromkeys(("pretrained", choice.model)):
-        row = rsa_data.row_of(rsa, rsa.rows, model, choice)
+        row = rsa_data.row_of(rsa, "rows", model, choice)
         if row is None:
             continue
         line = f"{names.model(model)}: {number(row['similarity'], 3)} ({interval(row['ci_low'], row['ci_high'], 3)})"
@@ -144,7 +144,7 @@ def cell_sentences(rsa: Rsa, choice: Choice) -> list[str]:
         if row["partial"] == row["partial"]:
             line += f"; beyond the sound {number(row['partial'], 3)}"
         said.append(f"{line}.")
-    diff = rsa_data.row_of(rsa, rsa.differences, choice.model, choice)
+    diff = rsa_data.row_of(rsa, "differences", choice.model, choice)
     if diff is not None and diff["delta"] == diff["delta"]:
         if diff["delta"] == 0:
             said.append("Change: none, the same states in both models.")
@@ -153,7 +153,7 @@ def cell_sentences(rsa: Rsa, choice: Choice) -> list[str]:
             said.append(
                 f"Change: {number(diff['delta'], 3, signed=True)} ({interval(diff['ci_low'], diff['ci_high'], 3)}{q})."
             )
-    ceiling = rsa_data.ceilings(rsa).get(choice.roi)
+    ceiling = rsa.ceilings.get(choice.roi)
     if ceiling:
         said.append(
             f"Noise ceiling {number(ceiling[0])} to {number(ceiling[1])}: what the true geometry of this region could "

@@ -7,9 +7,8 @@ from braindash.ui import heading, links, names, notices, probe_details, probes_r
 from braindash.ui.barrier import guarded
 
 heading.title("Probes")
-place = readers.home().runs
 rows = readers.run_rows()
-probed = {row.id for row in rows if probes_readers.has_probing(place / row.id)}
+probed = probes_readers.probed(rows)
 offered = {row.id: row for row in rows if row.id in probed or row.has_results or row.state == "done"}
 if not offered:
     notices.nothing_evaluated(rows)

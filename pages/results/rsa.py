@@ -8,9 +8,8 @@ from braindash.ui.barrier import guarded
 
 heading.title("RSA")
 st.markdown("Do a layer and a brain region find the same moments of a story alike, and did tuning change that?")
-place = readers.home().runs
 every = readers.run_rows()
-compared = {row.id for row in every if rsa_data.has_rsa(place / row.id)}
+compared = rsa_data.compared(every)
 rows = {row.id: row for row in every if row.has_results or row.id in compared}
 if not rows:
     notices.nothing_evaluated(every)
