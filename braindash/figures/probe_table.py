@@ -102,6 +102,7 @@ def probe_changes(
     }  # fmt: skip
     if numbers:
         written = {
+            "marker": {"size": _ROW - 8, "symbol": "square", "color": "rgba(0,0,0,0)"},
             "mode": "markers+text", "text": [_cell(float(delta[i, j]), bool(sure[i, j])) for i, j in where],
             "textfont": {"size": 12, "color": ink(delta[rows, columns], DIVERGING, -end, end)},
         }  # fmt: skip

@@ -81,6 +81,22 @@ def test_a_click_on_a_cell_or_on_another_model_chooses_them(server: Server, visi
     assert chosen.get_attribute("aria-checked") == "true"
 
 
+def test_a_cell_answers_where_layers_are_many_and_cells_carry_stars(server: Server, visit: Visit) -> None:
+    probed(server.home, layers=tuple(range(13)))
+    server.start()
+    page = visit("probes")
+    table = page.locator(".js-plotly-plot").filter(has=page.locator(".heatmaplayer .hm")).first
+    table.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)  # the page stops moving
+    box = table.locator(".heatmaplayer").bounding_box()
+    n = len(table.locator(".ytick").all())
+    x, y = box["x"] + box["width"] * 9.5 / 13, box["y"] + box["height"] * 6.5 / n
+    page.mouse.move(x, y)
+    table.locator(".hoverlayer .hovertext").wait_for()
+    page.mouse.click(x, y)
+    page.get_by_role("heading", name="Word meaning, layer 9").wait_for()
+
+
 def test_details_can_be_chosen_without_a_click(server: Server, visit: Visit) -> None:
     probed(server.home)
     server.start()
