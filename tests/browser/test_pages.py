@@ -31,6 +31,17 @@ def test_the_first_visitor_may_come_by_a_deep_link(server: Server, visit: Visit)
     assert f"run={run_id}" in page.url
 
 
+def test_a_page_around_ours_cannot_steer_it(server: Server, visit: Visit) -> None:
+    fake_home.add_done(server.home, "mine")
+    server.start()
+    page = visit("overview")
+    # who is named there may stop and start scripts; each name also costs every click some milliseconds
+    assert page.evaluate("fetch('/_stcore/host-config').then(r => r.json())")["allowedOrigins"] == []
+    page.evaluate("window.postMessage({stCommVersion: 1, type: 'REQUEST_PAGE_CHANGE', pageScriptHash: ''}, '*')")
+    page.wait_for_timeout(300)
+    page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
+
+
 def test_the_first_paint_takes_less_than_a_second(server: Server, visit: Visit) -> None:
     fake_home.add_done(server.home)
     server.start()
