@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from braindash.figures.style import ThemeName, base_layout, label_room, plain
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+_LONGEST = 18  # characters of a name
 _MOST_NUMBERS = 8  # classes; with more, numbers do not fit their cells
 _MOST_GAPS = 20  # classes; with more, lines between cells would hide them
 _AXIS_TITLE = 26  # px: "True", turned, and what lies between it and the labels
@@ -62,18 +63,17 @@ def confusion_map(
     at = np.arange(k) if drawn is None else np.asarray(drawn)
     totals = [np.asarray(c).sum(axis=1) for c in counts]
     who = [f"{plain(m, 40)}: " for m in models] if len(counts) > 1 else [""]
-    shown = [plain(name, 18) for name in names]
-    told = [
-        [
-            f"true: <b>{plain(names[i], 60)}</b><br>read as: <b>{plain(names[j], 60)}</b>"
-            + "".join(
-                f"<br>{w}{int(c[at[i]][at[j]]):,} of {int(t[at[i]]):,}"
-                for w, c, t in zip(who, counts, totals, strict=True)
-            )
-            for j in range(k)
-        ]
-        for i in range(k)
-    ]
+    shown = [plain(name, _LONGEST) for name in names]
+    # a text a cell would be hundreds of kilobytes a table: plotly puts counts, and the names of the axes, into one
+    pairs = [a for c, t in zip(counts, totals, strict=True) for a in (np.asarray(c)[np.ix_(at, at)], t[at][:, None])]
+    told = np.stack(np.broadcast_arrays(*pairs), axis=-1).astype(np.int32)
+    said = "".join(f"<br>{w}%{{customdata[{2 * i}]:,d}} of %{{customdata[{2 * i + 1}]:,d}}" for i, w in enumerate(who))
+    pair = "true: <b>%{y}</b><br>read as: <b>%{x}</b>"
+    whole: dict[str, Any] = {}
+    if max(map(len, names), default=0) > _LONGEST:  # the axes' names are cut, which the text must not be
+        whole = {"hovertext": [[f"true: <b>{plain(a, 60)}</b><br>read as: <b>{plain(b, 60)}</b>" for b in names]
+                               for a in names]}  # fmt: skip
+        pair = "%{hovertext}"
     numbers = k <= _MOST_NUMBERS
     scale, low, high = (SEQUENTIAL, 0.0, 100.0) if limit is None else (DIVERGING, -limit, limit)
     step = 34 if numbers else 22 if k <= _MOST_GAPS else 14
@@ -83,8 +83,8 @@ def confusion_map(
     height = max(step * k, 130)
     heat = {
         "type": "heatmap", "z": shares, "colorscale": plotly_scale(scale), "zmin": low, "zmax": high,
-        "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "hovertext": told,
-        "hovertemplate": "%{hovertext}<br>%{z:.1f} " + unit + "<extra></extra>",
+        "xgap": 1 if k <= _MOST_GAPS else 0, "ygap": 1 if k <= _MOST_GAPS else 0, "customdata": told,
+        "hovertemplate": f"{pair}{said}<br>%{{z:.1f}} {unit}<extra></extra>", **whole,
         "colorbar": {
             "title": {"text": label, "side": "bottom"}, "orientation": "h", "thickness": 12, "len": 0.8,
             "nticks": 6, "tickfont": {"size": 12}, **beneath(below - 58, height),

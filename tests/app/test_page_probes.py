@@ -235,7 +235,10 @@ def test_confusions_are_shares_of_the_true_class(home: Home, open_page: OpenPage
     assert numbers(difference["z"]) == pytest.approx(expected["brain_tuned"] - expected["pretrained"])
     assert difference["zmin"] == -difference["zmax"]
     one = counts.sel(model="pretrained").values
-    assert f"{one[0, 1]} of {one[0].sum()}" in maps[0]["data"][0]["hovertext"][0][1]
+    assert numbers(maps[0]["data"][0]["customdata"])[0, 1].tolist() == [one[0, 1], one[0].sum()]
+    two = counts.sel(model="brain_tuned").values
+    both = numbers(difference["customdata"])[0, 1].tolist()
+    assert both == [one[0, 1], one[0].sum(), two[0, 1], two[0].sum()]
 
 
 def test_regressions_and_labels_have_no_confusions(home: Home, open_page: OpenPage) -> None:
