@@ -59,6 +59,7 @@ def drawn_once(spec: Mapping[str, Any], answers_clicks: bool = False) -> dict[st
         layout |= {"clickmode": "event+select", "dragmode": "pan"}
         layout.setdefault("hovermode", "closest")
     out = {"data": traces, "layout": layout}
+    _free_ranges(layout)
     # with it, plotly takes arrays for those that it has; another figure must have another
     layout["datarevision"] = zlib.crc32(json.dumps(out, sort_keys=True, cls=PlotlyJSONEncoder).encode())
     return out
@@ -81,6 +82,28 @@ def _with_defaults(layout: dict[str, Any], traces: list[dict[str, Any]], templat
         elif key not in _SUBPLOTS or layout.get(key):
             layout[key] = _filled(layout[key], value) if isinstance(layout.get(key), dict) else layout.get(key, value)
     return layout
+
+
+def _free_ranges(layout: dict[str, Any]) -> None:
+    """Let plotly find the ranges of axes with equal units itself, from the same ends.
+
+    It widens one of them until the units are equal, and takes a copy's range, which is not widened, for new.
+    """
+    for key in [key for key in layout if _AXIS.match(key)]:
+        anchor = layout[key].get("scaleanchor")
+        if not anchor:
+            continue
+        pair = {key, f"{anchor[0]}axis{anchor[1:]}"} & layout.keys()
+        if any(layout[name].get("constrain") == "domain" for name in pair):  # there the ranges stay as they are
+            continue
+        for name in pair:
+            low, high = layout[name].get("range") or (None, None)
+            if low is not None and high is not None and low < high:
+                own = {k: v for k, v in layout[name].items() if k != "range"}
+                layout[name] = own | {
+                    "autorange": True,
+                    "autorangeoptions": {"minallowed": low, "maxallowed": high},
+                }
 
 
 def _for_trace(trace: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,6 @@ TWICE = """async ([figure, size]) => {
   Plotly.purge(place);
   return { first, changes, same: first === last };
 }"""
-EQUAL_UNITS = {"mds_plane", "head_maps"}  # ranges that plotly widens to keep the axes' units alike are new in a copy
 SIZE = {"width": 700, "height": 500}
 
 
@@ -68,5 +67,4 @@ def test_it_looks_as_before_and_is_drawn_once(page: Any, name: str) -> None:
     whole = twice(page, spec)
     assert sent["first"] == whole["first"]
     assert whole["changes"] > 10  # else plotly or Streamlit has changed, and none of this is needed
-    if name not in EQUAL_UNITS:
-        assert (sent["changes"], sent["same"]) == (0, True)
+    assert (sent["changes"], sent["same"]) == (0, True)

@@ -68,3 +68,16 @@ def test_what_a_figure_says_itself_goes_before_its_template() -> None:
     assert layout["yaxis"]["gridcolor"] == figure.layout.template.layout.yaxis.gridcolor
     assert layout["xaxis"]["automargin"] is True
     assert "polar" not in layout
+
+
+def test_ranges_of_equal_units_are_left_to_plotly_between_the_same_ends() -> None:
+    axes = {"xaxis": {"range": [0, 4]}, "yaxis": {"range": [-1, 1], "scaleanchor": "x"}}
+    layout = drawn_once(go.Figure(go.Scatter(y=[0, 1]), layout=axes).to_dict())["layout"]
+    for name, ends in (("xaxis", (0, 4)), ("yaxis", (-1, 1))):
+        assert "range" not in layout[name]
+        assert layout[name]["autorange"] is True
+        assert layout[name]["autorangeoptions"] == {"minallowed": ends[0], "maxallowed": ends[1]}
+    axes["xaxis"]["constrain"] = "domain"
+    kept = drawn_once(go.Figure(go.Scatter(y=[0, 1]), layout=axes).to_dict())["layout"]
+    assert kept["xaxis"]["range"] == [0, 4]
+    assert kept["yaxis"]["range"] == [-1, 1]
