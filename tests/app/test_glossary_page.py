@@ -12,7 +12,7 @@ from conftest import OpenPage, checked, words
 
 from braindash.config import Home
 from braindash.glossary import SECTIONS, TERMS
-from braindash.ui.form import TERMS_OF
+from braindash.ui.form import GROUP_KEYS, TERMS_OF
 
 LINKED = re.compile(r"glossary\?term=(\w+)")
 # what a newcomer cannot be expected to know, page by page
@@ -37,7 +37,8 @@ MAIN: dict[str, set[str]] = {
     "runs": {"validation_r", "loss", "epoch"},
 }  # fmt: skip
 
-OPENED = {"encoding": {"numbers": "true"}}  # what is folded is not there
+# what is folded is not there
+OPENED = {"encoding": {"numbers": "true"}, "tune": dict.fromkeys(GROUP_KEYS.values(), "true")}
 
 
 def helps(page: Any) -> Iterator[str]:

@@ -130,7 +130,7 @@ def test_groups_of_regions_are_checked_kept_and_offered_to_tune_on(
     assert page.dataframe[0].value["Members"].tolist() == ["STSda, STSva, 44"]
 
     fake_home.add_cortex_study(home, tmp_path / "surface")
-    form = open_page("tune", study="surface")
+    form = open_page("tune", study="surface", show_data="true")
     chosen = next(m for m in form.multiselect if "my_sts" in m.options)
     assert "late_language" not in chosen.value
     chosen.set_value(["my_sts"])
