@@ -68,11 +68,11 @@ def confusion_map(
     pairs = [a for c, t in zip(counts, totals, strict=True) for a in (np.asarray(c)[np.ix_(at, at)], t[at][:, None])]
     told = np.stack(np.broadcast_arrays(*pairs), axis=-1).astype(np.int32)
     said = "".join(f"<br>{w}%{{customdata[{2 * i}]:,d}} of %{{customdata[{2 * i + 1}]:,d}}" for i, w in enumerate(who))
-    pair = "true: <b>%{y}</b><br>read as: <b>%{x}</b>"
+    names_of = "true: <b>{}</b><br>read as: <b>{}</b>"
+    pair = names_of.format("%{y}", "%{x}")
     whole: dict[str, Any] = {}
     if max(map(len, names), default=0) > _LONGEST:  # the axes' names are cut, which the text must not be
-        whole = {"hovertext": [[f"true: <b>{plain(a, 60)}</b><br>read as: <b>{plain(b, 60)}</b>" for b in names]
-                               for a in names]}  # fmt: skip
+        whole = {"hovertext": [[names_of.format(plain(a, 60), plain(b, 60)) for b in names] for a in names]}
         pair = "%{hovertext}"
     numbers = k <= _MOST_NUMBERS
     scale, low, high = (SEQUENTIAL, 0.0, 100.0) if limit is None else (DIVERGING, -limit, limit)

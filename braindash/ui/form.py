@@ -158,7 +158,7 @@ LOSSES = ("mse", "spatial", "temporal", "huber+cosine", OWN_LOSS)
 
 def linked_choice(setting: Setting, start: TuneConfig | None) -> str:
     """Draw one of the main choices, mirrored in the address by its identifier."""
-    begin = settings.value_at(start, setting.path) if start else setting.default
+    begin = _begin(setting, start)
     options = LOSSES if setting.dotted == "loss" else setting.choices
     chosen = links.select(
         setting.path[-1],
@@ -192,21 +192,26 @@ def help_line(setting: Setting) -> str:
     return escape(text) + (f" Default\\: {escape(default)}\\." if default else "")
 
 
+def _begin(s: Setting, start: TuneConfig | None) -> Any:
+    """Return what a setting begins with: an earlier run's value, or the default."""
+    return settings.value_at(start, s.path) if start else s.default
+
+
 def _take_silently(members: Sequence[Setting], start: TuneConfig | None, form: Form) -> None:
     """Settings without meaning in this recipe keep their value and are not shown."""
     for s in members:
-        form.values[s.path] = settings.value_at(start, s.path) if start else s.default
+        form.values[s.path] = _begin(s, start)
 
 
 def _take_entered(s: Setting, offer: Offer, start: TuneConfig | None, origin: str, form: Form) -> None:
     """Take what stands in a widget that is out of sight, as that widget would return it."""
-    begin = settings.value_at(start, s.path) if start else s.default
+    begin = _begin(s, start)
     key = _key(origin, s)
     _take(s, st.session_state.get(key, _initial(s, offer, begin)), offer, begin, form)
 
 
 def _draw_one(s: Setting, offer: Offer, start: TuneConfig | None, origin: str, form: Form) -> None:
-    begin = settings.value_at(start, s.path) if start else s.default
+    begin = _begin(s, start)
     mistake = _take(s, _widget(s, offer, _initial(s, offer, begin), _key(origin, s)), offer, begin, form)
     if mistake is not None:
         st.error(escape(f"{mistake.what} {mistake.remedy}"), icon=":material/error:")
