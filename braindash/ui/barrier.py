@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from braindash.errors import BraindashError
-from braindash.ui import notices
+from braindash.ui import address, notices
 from braindash.ui.text import escape
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def guarded(draw: Callable[P, T]) -> Callable[P, T | None]:
     @functools.wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
+            address.heal()
             _say_failed()
             return draw(*args, **kwargs)
         except FragmentHandledException:  # a fragment has said it

@@ -10,7 +10,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.runs.bookmarks import CAPTION, DECK_TITLE, TITLE, Bookmark, BookmarkStore
-from braindash.ui import links, notices, permissions, readers
+from braindash.ui import address, links, notices, permissions, readers
 from braindash.ui.barrier import guarded_change
 from braindash.ui.layout import CORTEX, ENCODING, SECTIONS
 from braindash.ui.present_view import FILES
@@ -174,7 +174,7 @@ def _order(opened: Opened, chosen: str) -> None:
 
 
 def _choose(bookmark: str) -> None:
-    st.query_params[_CHOSEN] = bookmark
+    address.write(**{_CHOSEN: bookmark})
 
 
 # --- one bookmark ---------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def _move(opened: Opened, one: Bookmark, by: int) -> None:
 @guarded_change
 def _remove(opened: Opened, one: Bookmark) -> None:
     _changing(opened.store.remove, one)
-    st.query_params.pop(_CHOSEN, None)
+    address.write(**{_CHOSEN: None})
 
 
 @guarded_change

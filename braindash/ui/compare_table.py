@@ -11,7 +11,7 @@ import streamlit as st
 from braindash.figures.run_curves import MOST_RUNS
 from braindash.runs.marks import Marks
 from braindash.runs.searching import all_tags, find_runs
-from braindash.ui import links, names, readers, runs_table
+from braindash.ui import address, links, names, readers, runs_table
 from braindash.ui.compare_files import csv_bytes
 from braindash.ui.glossary_help import explain
 from braindash.ui.marks_view import NONE, STAR
@@ -74,10 +74,7 @@ def chosen_ids(known: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 def choose(ids: Sequence[str]) -> None:
     """Put the choice into the address."""
-    if ids:
-        st.query_params[PARAM] = ",".join(ids)
-    else:
-        st.query_params.pop(PARAM, None)
+    address.write(**{PARAM: ",".join(ids) or None})
 
 
 def draw(rows: Sequence[RunRow], marks: Mapping[str, Marks], chosen: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from braindash.cortex.area import Area, format_area, parse_area
 from braindash.cortex.colour import GAIN_ACCURACY
 from braindash.cortex.flatmap import PAGE_HEIGHT
-from braindash.ui import map_values, names, readers
+from braindash.ui import address, map_values, names, readers
 from braindash.ui.canvas import Extra, Panel, Plane, flatmaps
 from braindash.ui.text import number
 
@@ -56,7 +56,8 @@ def draw(view: View, maps: Sequence[Which], large: bool) -> None:
     if clicked and told.target is not None:
         choose(told.target)
     if drawn and told.area is not None:
-        st.session_state[AREA] = st.query_params[AREA] = format_area(told.area)
+        st.session_state[AREA] = format_area(told.area)
+        address.write(**{AREA: format_area(told.area)})
     if clicked or drawn:
         st.rerun()
 
@@ -107,13 +108,13 @@ def selected_area() -> Area | None:
 def choose(target: int) -> None:
     """Write a target into the address: it is ringed, and shown below."""
     st.session_state[TARGET] = target
-    st.query_params[TARGET] = str(target)
+    address.write(**{TARGET: str(target)})
 
 
 def forget(name: str) -> None:
     """Take the target or the area out of the address."""
     st.session_state.pop(name, None)
-    st.query_params.pop(name, None)
+    address.write(**{name: None})
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

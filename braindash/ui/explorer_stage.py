@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import explorer_data, names
+from braindash.ui import address, explorer_data, names
+from braindash.ui.barrier import guarded
 from braindash.ui.explorer_data import TARGET, Choice
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, escape, number
@@ -34,6 +35,7 @@ def heard(choice: Choice, story: Story) -> Sound:
 
 
 @st.fragment
+@guarded
 def stage(
     choice: Choice,
     story: Story,
@@ -80,7 +82,7 @@ def stage(
         labels=(f"Response (z){late}", f"Measured − predicted (z){late}"),
     )
     if stopped is not None:
-        st.query_params[MOMENT] = f"{stopped:.1f}"
+        address.write(**{MOMENT: f"{stopped:.1f}"})
     if rows is not None:
         _shading_said(rows, listed, when)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import explorer_data, explorer_stage, links, names, notices, readers, tables
+from braindash.ui import address, explorer_data, explorer_stage, links, names, notices, readers, tables
 from braindash.ui.chosen import compared_model
 from braindash.ui.explorer_data import TARGET, Choice
 from braindash.ui.glossary_help import explain
@@ -99,7 +99,7 @@ def _choices(row: RunRow, results: Results) -> tuple[Choice, Story, str, int | N
         group, target = _of(row, results, subject, model, layer)
     before = st.session_state.get("explorer_story", story)
     if before != story:
-        st.query_params.pop(explorer_stage.MOMENT, None)  # it was a second of another story
+        address.write(**{explorer_stage.MOMENT: None})  # it was a second of another story
     st.session_state["explorer_story"] = story
     choice = Choice(
         str(folder),
@@ -140,7 +140,7 @@ def _of(row: RunRow, results: Results, subject: str, model: str, layer: int) -> 
         "the tenth predicted best, the one whose r rose most.",
     )
     if group != TARGET:
-        st.query_params.pop("target", None)
+        address.write(target=None)
         return group, None
     start = asked if asked is not None else _most_gaining(row, model, layer, subject)
     if len(targets) <= NAMED:
@@ -150,19 +150,19 @@ def _of(row: RunRow, results: Results, subject: str, model: str, layer: int) -> 
         )  # fmt: skip
         return group, int(chosen)
     key = "_target_number"
-    st.session_state[key] = start
+    set_now = links.hold(key, start, len(targets))
     st.number_input(
-        "Target", 0, len(targets) - 1, key=key, on_change=_publish_target, width=140,
+        "Target", 0, len(targets) - 1, "min" if set_now else start, key=key, on_change=_publish_target, width=140,
         help=f"A column of the responses, 0 to {len(targets) - 1:,}. A click on a map of the Cortex page tells it.",
     )  # fmt: skip
     target = int(st.session_state[key])
-    st.query_params["target"] = str(target)
+    address.write(target=str(target))
     st.text(_target_name(targets, target))
     return group, target
 
 
 def _publish_target() -> None:
-    st.query_params["target"] = str(st.session_state["_target_number"])
+    address.write(target=str(st.session_state["_target_number"]))
 
 
 def _target_asked(n_targets: int) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, permissions, readers
+from braindash.ui import address, names, notices, permissions, readers
 from braindash.ui.run_actions import RESUMABLE
 from braindash.ui.text import count, shorten
 
@@ -114,7 +114,7 @@ def _confirm(name: str, group: str, rows: Sequence[RunRow]) -> None:
                     return
                 _forget()
                 if name == "delete":
-                    st.query_params.pop("group", None)
+                    address.write(group=None)
                 st.session_state[_OUTCOME] = f"{action.done}: {count(len(ids), 'run')}."
                 st.rerun()
 

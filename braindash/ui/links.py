@@ -12,13 +12,14 @@ from typing import Literal
 
 import streamlit as st
 
+from braindash.ui import address
 from braindash.ui.text import as_label, shorten
 
 
 def _publish(param: str) -> None:
     value = st.session_state.get(f"_{param}")
     if value is not None:
-        st.query_params[param] = value
+        address.write(**{param: value})
 
 
 def select(
@@ -57,14 +58,15 @@ def select(
     wanted = st.query_params.get(param)
     unknown = wanted if wanted is not None and wanted not in options else None
     begin = wanted if wanted in options else st.session_state.get(key)
-    # assigned anew in every run: a value that another page's widget of this name left is dropped otherwise
-    st.session_state[key] = begin if begin in options else usual
     labels = _distinct(options, names)
+    value = str(begin) if begin in options else usual
+    set_now = hold(key, value, labels)
     keep: Literal["session"] | None = "session" if persist else None
     if kind == "segments":
         st.segmented_control(
             label,
             options,
+            default=None if set_now else value,
             required=True,
             format_func=lambda option: as_label(labels[option]),
             key=key,
@@ -77,6 +79,7 @@ def select(
         st.selectbox(
             label,
             options,
+            index=0 if set_now else options.index(value),
             format_func=labels.__getitem__,
             key=key,
             help=help,
@@ -88,7 +91,7 @@ def select(
     if unknown is not None:
         _tell_unknown(label, unknown)
     if (always or chosen != usual or unknown is not None) and st.query_params.get(param) != chosen:
-        st.query_params[param] = chosen
+        address.write(**{param: chosen})
     return chosen
 
 
@@ -97,7 +100,7 @@ def without_unknown(param: str, label: str, options: Sequence[str]) -> None:
     wanted = st.query_params.get(param)
     if wanted is not None and wanted not in options:
         _tell_unknown(label, wanted)
-        del st.query_params[param]
+        address.write(**{param: None})
 
 
 def _tell_unknown(label: str, wanted: str) -> None:
@@ -123,11 +126,13 @@ def several(
     key = f"_{param}"
     wanted = st.query_params.get(param)
     begin = st.session_state.get(key, list(default)) if wanted is None else wanted.split(",")
-    st.session_state[key] = list(dict.fromkeys(o for o in begin if o in options))[:most]
     labels = _distinct(options, names)
+    chosen = list(dict.fromkeys(o for o in begin if o in options))[:most]
+    set_now = hold(key, chosen, labels)
     st.multiselect(
         label,
         options,
+        default=None if set_now else chosen,
         format_func=labels.__getitem__,
         key=key,
         max_selections=most,
@@ -139,7 +144,23 @@ def several(
 
 
 def _publish_several(param: str) -> None:
-    st.query_params[param] = ",".join(st.session_state.get(f"_{param}") or [])
+    address.write(**{param: ",".join(st.session_state.get(f"_{param}") or [])})
+
+
+def hold(key: str, value: str | int | list[str], offered: object) -> bool:
+    """Set a widget's value where it is not what the widget holds, and return whether it was set.
+
+    A value that is set is sent, and takes back what a quick reader has chosen meanwhile. It must be set where the
+    page, or what is ``offered``, is another: Streamlit drops what another widget of this name held. Where it is not
+    set, it is to be the widget's default: one that is out of sight begins with that when it comes into sight.
+    """
+    drawn = (st.session_state.get(address.PAGE), offered)
+    held = f"{key}_drawn"
+    set_now = st.session_state.get(held) != drawn or st.session_state.get(key) != value
+    if set_now:
+        st.session_state[key] = value
+    st.session_state[held] = drawn
+    return bool(set_now)
 
 
 def _distinct(options: Sequence[str], names: Callable[[str], str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import controls_view, kept, links, names, probes_tables
+from braindash.ui import address, controls_view, kept, links, names, probes_tables
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, duration, escape, shorten, true_minus
@@ -211,12 +211,11 @@ def _chosen_point(key: str, place: int) -> None:
     for point in _points(key)[-1:]:
         if place >= len(tasks):
             return
-        st.query_params["task"] = tasks[place]
-        st.query_params["layer"] = str(int(point["x"]))
+        address.write(task=tasks[place], layer=str(int(point["x"])))
         st.session_state[CLICKED] = True
         model = (point.get("customdata") or [None])[0]
         if model not in (None, "pretrained"):
-            st.query_params["model"] = str(model)
+            address.write(model=str(model))
 
 
 # --- differences ---------------------------------------------------------------------------------
@@ -279,7 +278,7 @@ def _chosen_cell(key: str) -> None:
     for point in _points(key)[-1:]:
         i, j = int(point["y"]), int(point["x"])
         if 0 <= i < len(tasks) and 0 <= j < len(layers):
-            st.query_params["task"], st.query_params["layer"] = tasks[i], str(layers[j])
+            address.write(task=tasks[i], layer=str(layers[j]))
             st.session_state[CLICKED] = True
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import links, names, notices, readers, rsa_data, rsa_view
+from braindash.ui import address, links, names, notices, readers, rsa_data, rsa_view
 from braindash.ui.barrier import guarded
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
@@ -245,7 +245,7 @@ def _figure(rdms: Rdms, panel: Panel, pair: tuple[int, int], page: ThemeName, /)
 def _take_pair(key: str, n: int) -> None:
     for i, j in rsa_view.clicked(st.session_state.get(key)):
         if 0 <= i < n and 0 <= j < n and i != j:
-            st.query_params["first"], st.query_params["second"] = str(min(i, j)), str(max(i, j))
+            address.write(first=str(min(i, j)), second=str(max(i, j)))
 
 
 def table(panels: list[Panel], rdms: Rdms, first: int, second: int) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import controls_view, kept, links, names, rsa_data, rsa_words
+from braindash.ui import address, controls_view, kept, links, names, rsa_data, rsa_words
 from braindash.ui.charts import chart, theme
 from braindash.ui.chosen import compared_model
 from braindash.ui.glossary_help import explain
@@ -203,7 +203,7 @@ def _take_click(key: str, layers: tuple[int, ...], regions: tuple[str, ...]) -> 
     for point in clicked(st.session_state.get(key)):
         i, j = point
         if 0 <= i < len(layers) and 0 <= j < len(regions):
-            st.query_params["layer"], st.query_params["roi"] = str(layers[i]), regions[j]
+            address.write(layer=str(layers[i]), roi=regions[j])
 
 
 def clicked(event: Any) -> list[tuple[int, int]]:

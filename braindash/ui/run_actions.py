@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import names, notices, permissions, readers
+from braindash.ui import address, names, notices, permissions, readers
 from braindash.ui.barrier import guarded_change
 from braindash.ui.layout import COMPARE, OVERVIEW, TUNE
 from braindash.ui.text import count, escape, shorten
@@ -127,7 +127,7 @@ def _confirm_delete(row: RunRow) -> None:
                 notices.mistake(error)
                 return
             _forget_to_delete()
-            st.query_params.pop("run", None)
+            address.write(run=None)
             st.session_state[_OUTCOME] = "The run was deleted."
             st.rerun()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from braindash.ui import groups, marks_view, names, readers
+from braindash.ui import address, groups, marks_view, names, readers
 from braindash.ui.barrier import guarded
 from braindash.ui.glossary_help import explain
 from braindash.ui.groups import GroupLine
@@ -185,6 +185,4 @@ def _choose() -> None:
     ids = st.session_state.get(f"{TABLE}_ids", [])
     if chosen and chosen[0] < len(ids):
         kind, which = ids[chosen[0]]
-        for param in ("run", "group"):
-            st.query_params.pop(param, None)
-        st.query_params[kind] = which
+        address.write(**({"run": None, "group": None} | {kind: which}))

@@ -9,7 +9,7 @@ import streamlit as st
 
 from braindash.errors import BraindashError
 from braindash.files import atomic_write
-from braindash.ui import readers
+from braindash.ui import address, readers
 from braindash.ui.layout import CORTEX, OVERVIEW, PRESENT, PROBES, STUDY, TUNE, PageEntry
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _study(run_id: str) -> str:
 
 def _end() -> None:
     st.session_state[ENDED] = True
-    st.query_params.pop(PARAM, None)
+    address.write(**{PARAM: None})
     try:
         atomic_write(_taken(), "")
     except (BraindashError, OSError):

@@ -281,13 +281,14 @@ def test_what_the_probes_are_and_what_was_not_done_is_said(home: Home, open_page
 
 
 def test_a_click_goes_into_the_address_and_a_stray_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    from braindash.ui import probes_view
+    from braindash.ui import address, probes_view
 
     class Streamlit:
         query_params: dict[str, str] = {}  # noqa: RUF012
         session_state: dict[str, Any] = {}  # noqa: RUF012
 
     monkeypatch.setattr(probes_view, "st", Streamlit)
+    monkeypatch.setattr(address, "st", Streamlit)
     state = Streamlit.session_state
     state[probes_view.TASKS_KEY], state["_probe_layers"] = ["mel", "word"], [0, 2, 4]
     state["panel"] = {"selection": {"points": [{"x": 2, "customdata": ["block_permuted"]}]}}
