@@ -59,7 +59,7 @@ def select(
     unknown = wanted if wanted is not None and wanted not in options else None
     begin = wanted if wanted in options else st.session_state.get(key)
     labels = _distinct(options, names)
-    value = str(begin) if begin in options else usual
+    value = str(begin if begin in options else usual)
     set_now = hold(key, value, labels)
     keep: Literal["session"] | None = "session" if persist else None
     if kind == "segments":

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "app"))  # fake_home
 sys.path.insert(0, str(ROOT / "tests"))  # tiny_models
 START_SECONDS = 120
+GONE = ("reaching server endpoint", "server is not responding")  # as Streamlit says it in the browser
 # a worker of the suite has a share of a core: a process that starts several threads waits for each of them
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -41,6 +42,7 @@ class Server:
     home: Home
     log: Path
     port: int = 0
+    stopped: bool = False  # by the test, at least once
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -67,7 +69,7 @@ class Server:
         if self.process is not None:
             self.process.terminate()
             self.process.wait(20)
-            self.process = None
+            self.process, self.stopped = None, True
 
 
 @pytest.fixture
@@ -103,7 +105,9 @@ def visit(chromium: object, server: Server) -> Iterator[Callable[..., object]]:
     def hear(message: Any) -> None:
         # a file that is not there is told by the browser itself, without a word of ours
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            faults.append(message.text)
+            gone = any(words in message.text for words in GONE)
+            if not (gone and server.stopped):
+                faults.append(message.text)
 
     def look(request: Any) -> None:
         if not request.url.startswith(("data:", "blob:", server.url)):
