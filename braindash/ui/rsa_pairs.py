@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from braindash.runs.run import Run
     from braindash.ui.rsa_data import Choice, Rsa
 
+# px of an RDM: three stand side by side on a laptop. A chart in a third of the page may be drawn twice: plotly reads a
+# width to six digits, 305.328, and Streamlit gives it another, 305.328125
+WIDTH = 312
 MOST_SHOWN = 300  # conditions; a file with more was not made for pages
 
 
@@ -81,10 +84,11 @@ def section(run: Run, rsa: Rsa, choice: Choice) -> None:
         st.info("The file of RDMs has none for this cell.", icon=":material/info:")
         return
     first, second = _pair(rdms, panels)
-    for place, (i, panel) in zip(st.columns(len(panels), gap="medium"), enumerate(panels), strict=True):
-        with place:
-            st.markdown(f"**{escape(panel.title)}**")
-            _draw(rdms, panel, (first, second), f"rsa_rdm_{i}")
+    with st.container(horizontal=True, gap="small"):
+        for i, panel in enumerate(panels):
+            with st.container(width=WIDTH):
+                st.markdown(f"**{escape(panel.title)}**")
+                _draw(rdms, panel, (first, second), f"rsa_rdm_{i}")
     shown = len(rdms.labels)
     thinned = f", {shown:,} of {rdms.n_all:,} drawn" if rdms.n_all > shown else ""
     order = "in which words first occur" if rsa.fact("unit") == "word" else "of the stories"

@@ -42,19 +42,6 @@ def test_a_page_around_ours_cannot_steer_it(server: Server, visit: Visit) -> Non
     page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
 
 
-def test_the_first_paint_takes_less_than_a_second(server: Server, visit: Visit) -> None:
-    fake_home.add_done(server.home)
-    server.start()
-    page = visit("")
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        page.reload(wait_until="commit")
-        page.get_by_role("heading", name="What did brain-tuning change?").wait_for()
-        took.append(time.perf_counter() - began)
-    assert min(took) < 2.0, took  # a shared machine gets twice the target
-
-
 def test_a_choice_is_in_the_address_and_survives_a_reload(server: Server, visit: Visit) -> None:
     fake_home.add_done(server.home)
     server.start()

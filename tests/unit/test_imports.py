@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "streamlit", "transformers", "pandas", "xarray", "scipy", "sklearn", "plotly", "matplotlib", "zarr")
 
 
 def test_import_direction_holds() -> None:
@@ -22,19 +23,9 @@ def test_import_direction_holds() -> None:
 
 @pytest.mark.parametrize("statement", ["import braindash", "import braindash.cli"])
 def test_import_is_light(statement: str) -> None:
-    code = f"import sys; {statement}; print([m for m in ('torch', 'streamlit', 'transformers') if m in sys.modules])"
+    code = f"import sys; {statement}; print([m for m in {HEAVY} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_import_takes_less_than_a_third_of_a_second() -> None:
-    """Best of five fresh interpreters, less the interpreter's own start."""
-    code = "import time; t = time.perf_counter(); import braindash; print(time.perf_counter() - t)"
-    times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
-    ]
-    assert min(times) < 0.3
 
 
 def test_no_torch_outside_its_packages() -> None:
