@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from braindash.ui import address, bookmark_button, charts, colours, gate, readers, tour
+from braindash.ui import bookmark_button, charts, colours, gate, readers, tour
 from braindash.ui.barrier import guarded
 from braindash.ui.layout import ICON, LOGO, OVERVIEW, SECTIONS, to_overview
 
@@ -21,7 +21,6 @@ pages = {
 # Streamlit serves the first page at / alone, under no name; a link to /overview works as well
 pages["Results"].append(st.Page(to_overview, title=OVERVIEW.title, url_path="overview", visibility="hidden"))
 page = st.navigation(pages, expanded=True)
-address.on_page(page.url_path)
 with readers.one_look():
     guarded(tour.draw)(page.url_path)
     charts.begin()

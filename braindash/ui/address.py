@@ -18,21 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FRESH = 5.0  # s; an address that comes later than this after a change is meant as it is
-PAGE = "_address_page"  # of a session: the page it is on
 _WRITTEN = "_address_written"  # of a session
 
 
 class _Written(NamedTuple):
     at: float
+    page: str
     was: dict[str, str]  # the whole address before
     said: dict[str, str | None]
 
 
-def on_page(url: str) -> None:
-    """Take note of the page that is drawn: what another one wrote is no concern of this one's address."""
-    if st.session_state.get(PAGE) != url:
-        st.session_state[PAGE] = url
-        st.session_state.pop(_WRITTEN, None)
+def page() -> str:
+    """Return which page is drawn, also before the router has got as far."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return "" if context is None else context.page_script_hash
 
 
 def write(**said: str | None) -> None:
@@ -43,7 +42,7 @@ def write(**said: str | None) -> None:
     heal()
     was = dict(st.query_params)
     if _apply(said):
-        st.session_state[_WRITTEN] = [*_fresh(), _Written(monotonic(), was, dict(said))]
+        st.session_state[_WRITTEN] = [*_fresh(), _Written(monotonic(), page(), was, dict(said))]
 
 
 def heal() -> None:
@@ -58,7 +57,7 @@ def heal() -> None:
         return
     came = dict(st.query_params)
     now: dict[str, str | None] = dict(came)
-    for _, was, said in written:
+    for _, _, was, said in written:
         if _is_from_before(now, was):
             now |= {param: value for param, value in said.items() if now.get(param) == was.get(param)}
     _apply(now)
@@ -74,8 +73,9 @@ def _is_from_before(now: Mapping[str, str | None], was: Mapping[str, str]) -> bo
 
 
 def _fresh() -> list[_Written]:
-    soonest = monotonic() - FRESH
-    return [w for w in st.session_state.get(_WRITTEN, ()) if w.at > soonest]
+    """Return what this page wrote of late; what another one wrote is no concern of this one's address."""
+    soonest, here = monotonic() - FRESH, page()
+    return [w for w in st.session_state.get(_WRITTEN, ()) if w.at > soonest and w.page == here]
 
 
 def _apply(said: Mapping[str, str | None]) -> bool:

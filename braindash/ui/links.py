@@ -154,7 +154,7 @@ def hold(key: str, value: str | int | list[str], offered: object) -> bool:
     page, or what is ``offered``, is another: Streamlit drops what another widget of this name held. Where it is not
     set, it is to be the widget's default: one that is out of sight begins with that when it comes into sight.
     """
-    drawn = (st.session_state.get(address.PAGE), offered)
+    drawn = (address.page(), offered)
     held = f"{key}_drawn"
     set_now = st.session_state.get(held) != drawn or st.session_state.get(key) != value
     if set_now:

@@ -18,7 +18,7 @@ class Browser:
 
     def __init__(self) -> None:
         self.query_params, self.session_state = {}, {}
-        self.back, self.now = False, 100.0
+        self.back, self.now, self.page = False, 100.0, "cortex"
 
     def sends(self, **params: str) -> dict[str, str]:
         """A message comes with this address; return what the page takes it for."""
@@ -33,7 +33,11 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
     browser = Browser()
     monkeypatch.setattr(address, "st", browser)
     monkeypatch.setattr(address, "monotonic", lambda: browser.now)
-    monkeypatch.setattr(address, "get_script_run_ctx", lambda **_: SimpleNamespace(is_history_navigation=browser.back))
+    monkeypatch.setattr(
+        address,
+        "get_script_run_ctx",
+        lambda **_: SimpleNamespace(is_history_navigation=browser.back, page_script_hash=browser.page),
+    )
     return browser
 
 
@@ -86,14 +90,12 @@ def test_another_address_is_meant(browser: Browser) -> None:
 
 def test_late_addresses_and_other_pages_are_meant(browser: Browser) -> None:
     browser.sends(run="a")
-    address.on_page("cortex")
     address.write(run="b")
     browser.now += address.FRESH
     assert browser.sends(run="a") == {"run": "a"}
     address.write(run="b")
-    address.on_page("cortex")
     assert browser.sends(run="a") == {"run": "b"}
-    address.on_page("runs")
+    browser.page = "runs"
     assert browser.sends(run="a") == {"run": "a"}
 
 
