@@ -83,7 +83,7 @@ def section(run: Run, rsa: Rsa, choice: Choice) -> None:
     if not panels:
         st.info("The file of RDMs has none for this cell.", icon=":material/info:")
         return
-    first, second = _pair(rdms, panels)
+    first, second = _pair(rdms, _telling(rdms, rsa, choice, panels))
     with st.container(horizontal=True, gap="small"):
         for i, panel in enumerate(panels):
             with st.container(width=WIDTH):
@@ -163,13 +163,19 @@ def compared(rdms: Rdms, exclude: int, within_story: bool) -> np.ndarray:
     return np.asarray(~near)
 
 
+def _near(rsa: Rsa) -> tuple[int, bool]:
+    """Return how far apart two conditions must be to be compared, and whether only those of one story need be."""
+    exclude = rsa.fact("exclude", 0)
+    return exclude if isinstance(exclude, int) else 0, rsa.fact("unit") != "word"
+
+
 def _panels(rdms: Rdms, rsa: Rsa, choice: Choice) -> list[Panel]:
     import numpy as np
 
     from braindash.figures.rdms import percentiles
 
-    exclude = rsa.fact("exclude", 0)
-    kept = compared(rdms, exclude if isinstance(exclude, int) else 0, rsa.fact("unit") != "word")
+    exclude, within_story = _near(rsa)
+    kept = compared(rdms, exclude, within_story)
     out = []
     for model in dict.fromkeys(("pretrained", choice.model)):
         values = rdms.layers.get((model, choice.layer))
@@ -193,10 +199,9 @@ def _unmoved(rdms: Rdms, choice: Choice) -> bool:
     return choice.model != "pretrained" and before is not None and after is not None and np.array_equal(before, after)
 
 
-def _pair(rdms: Rdms, panels: list[Panel]) -> tuple[int, int]:
-    """Draw the choice of two conditions; at first, those whose distance tuning changed most."""
+def _pair(rdms: Rdms, usual: tuple[int, int]) -> tuple[int, int]:
+    """Draw the choice of two conditions; at first, those that tell most."""
     options = [str(k) for k in range(len(rdms.labels))]
-    usual = _telling(panels, len(options))
     chosen = []
     for place, param, label, at in zip(
         st.columns(2), ("first", "second"), ("A condition", "and another"), usual, strict=True
@@ -208,17 +213,40 @@ def _pair(rdms: Rdms, panels: list[Panel]) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def _telling(panels: list[Panel], n: int) -> tuple[int, int]:
+def _telling(rdms: Rdms, rsa: Rsa, choice: Choice, panels: list[Panel]) -> tuple[int, int]:
+    """Return the two conditions whose distance any of the tuned models changed most.
+
+    It is the same pair whichever model is shown, so that models can be held against each other; and what shows the
+    pretrained model and the region need not be drawn again for another model.
+    """
     import numpy as np
 
+    n = len(rdms.labels)
+    at = _most_moved(rdms, choice.layer, rsa.tuned, *_near(rsa))
+    if at is None:  # nothing to hold it against, or a layer that stayed
+        ranks = panels[-1].ranks
+        if not np.isfinite(ranks).any():
+            return 0, n - 1
+        at = int(np.nanargmax(ranks))
     i, j = np.triu_indices(n, 1)
-    score = np.abs(panels[1].ranks - panels[0].ranks) if len(panels) > 1 else panels[0].ranks
-    if not np.isfinite(score).any():
-        return 0, n - 1
-    if not np.nanmax(score) > 0:  # a layer that did not move
-        score = panels[-1].ranks
-    at = int(np.nanargmax(score))
     return int(i[at]), int(j[at])
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Rdms: lambda rdms: rdms.source})
+def _most_moved(rdms: Rdms, layer: int, models: tuple[str, ...], exclude: int, within_story: bool, /) -> int | None:
+    """Return the pair whose percentile one of the models moved furthest; None where none moved."""
+    import numpy as np
+
+    from braindash.figures.rdms import percentiles
+
+    kept = compared(rdms, exclude, within_story)
+    before = rdms.layers.get(("pretrained", layer))
+    after = [found for m in models if (found := rdms.layers.get((m, layer))) is not None]
+    if before is None or not after:
+        return None
+    first = percentiles(before, kept)
+    moved = np.fmax.reduce([np.abs(percentiles(v, kept) - first) for v in after])
+    return int(np.nanargmax(moved)) if np.isfinite(moved).any() and np.nanmax(moved) > 0 else None
 
 
 def _draw(rdms: Rdms, panel: Panel, pair: tuple[int, int], key: str) -> None:

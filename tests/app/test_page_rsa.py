@@ -209,6 +209,23 @@ def test_rdms_are_ranks_of_the_pairs_compared(run_id: str, open_page: OpenPage) 
     assert set(near.table[0].value["Percentile"]) == {"not compared"}
 
 
+def test_the_first_pair_is_what_any_model_moved_most_and_the_same_for_all(run_id: str, open_page: OpenPage) -> None:
+    i, j = np.triu_indices(24, 1)
+    kept = (i // 12 != j // 12) | (j - i > 1)
+
+    def ranks(model: str) -> np.ndarray:
+        pairs = 1 - np.corrcoef(rsa_home.patterns(rsa_home.seed_of(model, 4), 24))[i, j]
+        return np.asarray(100 * (rankdata(pairs[kept]) - 1) / (kept.sum() - 1))
+
+    tuned = rsa_home.MODELS[1:]
+    moved = np.array([np.abs(ranks(m) - ranks("pretrained")) for m in tuned])
+    assert len(set(moved.argmax(axis=1))) > 1  # each model alone would show another pair
+    at = np.flatnonzero(kept)[moved.max(axis=0).argmax()]
+    for model in tuned:
+        page = open_page("rsa", layer="4", model=model)
+        assert (page.selectbox(key="_first").value, page.selectbox(key="_second").value) == (str(i[at]), str(j[at]))
+
+
 def test_the_mean_over_subjects_ranks_the_mean_of_ranks(run_id: str, open_page: OpenPage) -> None:
     from braindash.figures.rdms import percentiles
 

@@ -71,7 +71,7 @@ def test_a_story_plays_jumps_and_is_reopened(server: Server, visit: Callable[...
     reaches("s > 0.5")
     page.keyboard.press("Space")
     page.locator("[data-playing=false]").wait_for()
-    page.wait_for_url(re.compile(r"moment=\d\.\d"))  # told after half a second
+    page.wait_for_url(re.compile(r"moment=\d\.\d"))  # told once it rests
     settle(page)
     timeline.scroll_into_view_if_needed()
     box = timeline.bounding_box()

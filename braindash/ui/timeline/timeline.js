@@ -6,7 +6,7 @@ const MOST_KEPT = 24;
 const SHOWN = 40; // seconds seen at first, on a page that is wide enough for their words
 const PER_SECOND = 26; // px that words of a second take
 const LEAST = 2; // seconds, zoomed in
-const TOLD_AFTER = 500; // ms without another move before the server is told
+const TOLD_AFTER = 150; // ms without another move before the server is told: a drag or a held key tells it once
 
 function fetched(address, decode) {
   if (kept.has(address)) return kept.get(address);
