@@ -86,8 +86,12 @@ def run_rows() -> list[RunRow]:
 def one_look() -> Iterator[None]:
     """Look at the runs' folders once while the router draws; a fragment, which runs without it, looks by itself.
 
-    However the page ends, stopped, run again or failed, nothing is left for the next run.
+    However the page ends, stopped, run again or failed, nothing is left for the next run. A fragment that asks often
+    may take one look for itself; drawn by the router, it has the router's.
     """
+    if _ROWS in st.session_state:
+        yield
+        return
     st.session_state[_ROWS] = None
     try:
         yield
