@@ -45,7 +45,9 @@ def guarded(draw: Callable[P, T]) -> Callable[P, T | None]:
         try:
             address.heal()
             _say_failed()
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+            notices.say_told()
+            return drawn
         except FragmentHandledException:  # a fragment has said it
             raise
         except BraindashError as error:

@@ -16,7 +16,6 @@ from braindash.ui.text import count, shorten
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
 
-_OUTCOME = "group_action_outcome"
 _ASKING = "group_action"  # (action, group) that is being asked about
 
 
@@ -67,11 +66,6 @@ ACTIONS = {
 
 def buttons(group: str, rows: Sequence[RunRow]) -> None:
     """Draw the buttons that the states of the group's runs allow."""
-    outcome = st.session_state.pop(_OUTCOME, None)
-    if isinstance(outcome, BraindashError):
-        notices.mistake(outcome)
-    elif outcome:
-        st.toast(outcome)
     live = any(r.state in names.LIVE_STATES for r in rows)
     with st.container(horizontal=True):
         for name, action in ACTIONS.items():
@@ -115,7 +109,7 @@ def _confirm(name: str, group: str, rows: Sequence[RunRow]) -> None:
                 _forget()
                 if name == "delete":
                     address.write(group=None)
-                st.session_state[_OUTCOME] = f"{action.done}: {count(len(ids), 'run')}."
+                notices.tell(f"{action.done}: {count(len(ids), 'run')}.")
                 st.rerun()
 
     ask()

@@ -118,7 +118,7 @@ def _save_note(run_id: str, was: str) -> None:
     kept = _try(run_id, note=str(st.session_state[key]), note_was=was)
     if kept is not None:
         st.session_state[key] = st.session_state[f"marks_note_began_{run_id}"] = kept.note
-        st.toast("The note was saved.")
+        notices.tell("The note was saved.")
 
 
 def _take_note(run_id: str, theirs: str) -> None:

@@ -16,10 +16,26 @@ from braindash.ui.text import count, escape, shorten
 if TYPE_CHECKING:
     from braindash.runs.record import RunRow
 
+_TOLD = "told"  # what was done and has not been said yet
+
 
 def mistake(error: BraindashError) -> None:
     """Show what was wrong and what to do, as text."""
     st.error(f"{escape(error.what)} {escape(error.remedy)}", icon=":material/error:")
+
+
+def tell(outcome: str) -> None:
+    """Say for a moment that something was done, once a page or fragment has been drawn to its end.
+
+    What a run of a page says before it asks for another one may never arrive: Streamlit drops what has not been sent.
+    """
+    st.session_state.setdefault(_TOLD, []).append(outcome)
+
+
+def say_told() -> None:
+    """Say what waits to be said. For the end of what is drawn, see `braindash.ui.barrier.guarded`."""
+    for outcome in st.session_state.pop(_TOLD, ()):
+        st.toast(outcome)
 
 
 def caveats(sentences: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +61,9 @@ def holding(rows: Iterable[RunRow], name: str) -> set[str]:
 
 
 _Seen = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-_ROWS = "_run_rows"  # of one run of a page; nothing outside it, such as in a fragment
+# Of one run of a page; nothing outside it, such as in a fragment. Not in the session's state: that refuses to be
+# touched, even to be cleared, while a run of a page is being stopped for the next.
+_LOOK: ContextVar[list[list[RunRow]] | None] = ContextVar("one look at the runs' folders", default=None)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -75,11 +78,12 @@ def run_rows() -> list[RunRow]:
     A run at work is always asked again: that its process has died changes no file. Within one run of a page, the
     folders are looked at once.
     """
-    if _ROWS not in st.session_state:
+    look = _LOOK.get()
+    if look is None:
         return _changed_rows()
-    if st.session_state[_ROWS] is None:
-        st.session_state[_ROWS] = _changed_rows()
-    return list(st.session_state[_ROWS])
+    if not look:
+        look.append(_changed_rows())
+    return list(look[0])
 
 
 @contextmanager
@@ -89,14 +93,14 @@ def one_look() -> Iterator[None]:
     However the page ends, stopped, run again or failed, nothing is left for the next run. A fragment that asks often
     may take one look for itself; drawn by the router, it has the router's.
     """
-    if _ROWS in st.session_state:
+    if _LOOK.get() is not None:
         yield
         return
-    st.session_state[_ROWS] = None
+    token = _LOOK.set([])
     try:
         yield
     finally:
-        st.session_state.pop(_ROWS, None)
+        _LOOK.reset(token)
 
 
 def _changed_rows() -> list[RunRow]:

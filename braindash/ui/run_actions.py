@@ -26,8 +26,6 @@ def buttons(row: RunRow) -> None:
     outcome = st.session_state.pop(_OUTCOME, None)
     if isinstance(outcome, BraindashError):
         notices.mistake(outcome)
-    elif outcome:
-        st.toast(outcome)
     who = permissions.person()
     with st.container(horizontal=True, vertical_alignment="center"):
         if row.has_results:
@@ -74,7 +72,7 @@ def _do(action: Callable[[str], None], run_id: str, said: str) -> None:
     except BraindashError as error:
         st.session_state[_OUTCOME] = error
     else:
-        st.session_state[_OUTCOME] = said
+        notices.tell(said)
 
 
 def _stop(run_id: str) -> None:
@@ -128,7 +126,7 @@ def _confirm_delete(row: RunRow) -> None:
                 return
             _forget_to_delete()
             address.write(run=None)
-            st.session_state[_OUTCOME] = "The run was deleted."
+            notices.tell("The run was deleted.")
             st.rerun()
 
 
