@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 MAPS: tuple[Which, ...] = ("pretrained", "tuned", "difference")  # all in one viewer
 HEIGHT = 620  # px
 EVERY = "1s"
-SHOWN, WANTED = "viewer3d", "viewer3d_wanted"
+SHOWN, WANTED, KEPT = "viewer3d", "viewer3d_wanted", "viewer3d_kept"
 
 
 def section(view: View, caveats: tuple[str, ...]) -> None:
-    """Draw the switch for the view in 3-D, and the viewer, its progress or the offer to write it."""
-    st.toggle(
-        "3-D view",
-        key=SHOWN,
-        bind="query-params",
-        on_change=_ask,
-        help="The two models and their difference on the inflated, folded or flat cortex, which the mouse turns. "
-        "Written once for a subject, layer and score, then kept.",
+    """Draw the part that unfolds to the view in 3-D: the viewer, its progress or the offer to write it."""
+    place = st.expander("3-D view", icon=":material/view_in_ar:", key=SHOWN, on_change=_ask, bind="query-params")
+    if place.open:
+        with place:
+            _inside(view, caveats)
+    else:
+        with place:
+            _keep(view, caveats)
+
+
+def _inside(view: View, caveats: tuple[str, ...]) -> None:
+    st.caption(
+        "The two models and their difference on the inflated, folded or flat cortex, which the mouse turns. "
+        "Written once for a subject, layer and score, then kept."
     )
-    if not st.session_state.get(SHOWN):
-        return
     from braindash.runs.viewers import Building, Failed, ViewerStore, viewer_key
 
     maps = _maps(view, caveats)
@@ -44,6 +48,7 @@ def section(view: View, caveats: tuple[str, ...]) -> None:
     store, key = ViewerStore(readers.home()), viewer_key(maps, cortex_map)
     wanted = bool(st.session_state.pop(WANTED, False))
     if (path := store.find(key)) is not None:
+        st.session_state[KEPT] = key
         _show(path, view)
         return
     state = store.state(key)
@@ -68,8 +73,23 @@ def section(view: View, caveats: tuple[str, ...]) -> None:
         st.caption("Takes some seconds; the first time for a subject, up to a minute. The page stays usable meanwhile.")
 
 
+def _keep(view: View, caveats: tuple[str, ...]) -> None:
+    """Send a viewer that was open a moment ago to the closed part: opened again, it need not be loaded again."""
+    from braindash.runs.viewers import ViewerStore, viewer_key
+
+    if KEPT not in st.session_state:
+        return
+    cortex_map = readers.cortex_map(view.study, view.subject)
+    assert cortex_map is not None
+    key = viewer_key(_maps(view, caveats), cortex_map)
+    if key == st.session_state[KEPT] and (path := ViewerStore(readers.home()).find(key)) is not None:
+        _inside(view, caveats)
+    else:
+        del st.session_state[KEPT]
+
+
 def _ask() -> None:
-    """Note that the switch was just turned on: that is asking for the view, a link that holds it is not."""
+    """Note that the part was just opened: that is asking for the view, a link that holds it is not."""
     st.session_state[WANTED] = bool(st.session_state.get(SHOWN))
 
 

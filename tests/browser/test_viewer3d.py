@@ -49,7 +49,20 @@ def test_the_viewer_is_written_once_and_opens_anywhere(
     told.value.save_as(file)
     assert file.read_bytes() == kept.read_bytes()
 
-    again = visit(page.url.removeprefix(f"{server.url}/"))  # a link reopens it without writing it anew
+    frame = page.locator("iframe[title^='Cortex in 3-D']")
+    frame.evaluate("e => { e.dataset.same = 'yes' }")
+    link = page.url
+    page.get_by_text("3-D view", exact=True).click()
+    frame.wait_for(state="hidden")
+    page.wait_for_url(lambda url: "viewer3d=true" not in url)
+    settle(page)
+    page.get_by_text("3-D view", exact=True).click()
+    frame.wait_for()
+    page.wait_for_url(link)
+    settle(page)
+    assert frame.get_attribute("data-same") == "yes", "closed and opened again, it is not loaded again"
+
+    again = visit(link.removeprefix(f"{server.url}/"))  # a link reopens it without writing it anew
     again.frame_locator("iframe[title^='Cortex in 3-D']").locator(READY).wait_for()
     settle(again)
     assert len(list((server.home.cortex / "viewers").glob("*"))) == 1
