@@ -82,7 +82,7 @@ def _keep(view: View, caveats: tuple[str, ...]) -> None:
     cortex_map = readers.cortex_map(view.study, view.subject)
     assert cortex_map is not None
     key = viewer_key(_maps(view, caveats), cortex_map)
-    if key == st.session_state[KEPT] and (path := ViewerStore(readers.home()).find(key)) is not None:
+    if key == st.session_state[KEPT] and ViewerStore(readers.home()).find(key) is not None:
         _inside(view, caveats)
     else:
         del st.session_state[KEPT]
