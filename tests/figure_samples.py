@@ -91,10 +91,6 @@ def probe_curves(theme: Theme) -> Any:
                                 baseline=0.15, picked=3, y_label="Macro F1, 12 classes", theme=theme)  # fmt: skip
 
 
-def probe_legend(theme: Theme) -> Any:
-    return figures.probe_legend(list(MODELS), baseline=True, theme=theme)
-
-
 def probe_changes(theme: Theme) -> Any:
     delta = np.linspace(-0.06, 0.1, 20).reshape(4, 5)
     tasks = ["Loudness", "Phone identity", "Word identity", "Word meaning, by vectors"]
@@ -256,7 +252,7 @@ SAMPLES: dict[str, Callable[[Theme], Any]] = {
     f.__name__: f
     for f in (
         layer_curves, deep_layer_curves, difference_curves, layer_region_heatmap, lag_curves, loss_curves, part_bars,
-        probe_curves, probe_legend, probe_changes, confusion_map, setting_lines, group_curves, histogram, scatter,
+        probe_curves, probe_changes, confusion_map, setting_lines, group_curves, histogram, scatter,
         dense_scatter, similarity_map, deep_similarity_map, deep_probe_changes,
         similarity_curves, rdm, cka_map, moved_curves, mds_plane, hierarchy_picture,
         response_courses, run_curves, score_dots, head_maps,

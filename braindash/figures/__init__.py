@@ -23,7 +23,6 @@ _LAZY = {
     "part_bars": "parts",
     "ProbeLine": "probes",
     "probe_curves": "probes",
-    "probe_legend": "probes",
     "probe_changes": "probe_table",
     "confusion_map": "confusions",
     "SettingLine": "groups",
@@ -81,7 +80,6 @@ __all__ = [
     "part_bars",
     "probe_changes",
     "probe_curves",
-    "probe_legend",
     "rdm",
     "scatter",
     "setting_lines",
@@ -107,7 +105,7 @@ if TYPE_CHECKING:
     from braindash.figures.layers import difference_curves, layer_curves
     from braindash.figures.parts import part_bars
     from braindash.figures.probe_table import probe_changes
-    from braindash.figures.probes import ProbeLine, probe_curves, probe_legend
+    from braindash.figures.probes import ProbeLine, probe_curves
     from braindash.figures.rdms import rdm
     from braindash.figures.rsa import similarity_curves, similarity_map
     from braindash.figures.static import figure_bytes, static_layer_curves

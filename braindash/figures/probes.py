@@ -28,7 +28,6 @@ REFERENCE = "random_weights"
 _MANY = 14  # layers beyond which marks are smaller
 _PANEL = 290  # px, of one task
 _SAME = 1e-9  # a baseline that differs from chance by less is chance
-_LEGEND = 560  # px in which the legend finds room
 UNDIMMED = {"marker": {"opacity": 1}}  # a click shows its details elsewhere and must not fade the rest
 
 
@@ -55,7 +54,7 @@ def probe_curves(
     picked: int | None = None,
     theme: ThemeName = "light",
 ) -> go.Figure:
-    """Draw the probes of one task over layers: a small panel of several, with its legend apart (`probe_legend`).
+    """Draw the probes of one task over layers: a small panel of several, with its legend apart.
 
     Parameters
     ----------
@@ -89,9 +88,9 @@ def probe_curves(
     ordered = sorted(lines, key=lambda line: -model_style(line.model).order)  # the pair on top
     traces: list[dict[str, Any]] = []
     for line in ordered:
-        if _is_pair(line.model):
+        if is_pair(line.model):
             traces += _band(line, x, theme)
-    traces += [_dotted(line, x, theme) for line in ordered if _is_pair(line.model)]
+    traces += [_dotted(line, x, theme) for line in ordered if is_pair(line.model)]
     traces += [_marks(line, x, theme) for line in ordered]
     shapes = [_across(y, dash, colours.muted) for y, dash in _levels(chance, baseline)]
     if picked is not None and picked in x:
@@ -125,43 +124,6 @@ def probe_curves(
     return go.Figure({"data": traces, "layout": layout})
 
 
-def probe_legend(models: Sequence[str], *, baseline: bool = False, theme: ThemeName = "light") -> go.Figure:
-    """Draw the legend that all panels of `probe_curves` share, and nothing else."""
-    import plotly.graph_objects as go
-
-    colours = theme_of(theme)
-    traces: list[dict[str, Any]] = []
-    titles = []
-    for model in models:
-        style = model_style(model)
-        titles.append(style.title)
-        traces.append(
-            {
-                "type": "scatter", "x": [None], "y": [None], "mode": "lines+markers", "name": titles[-1],
-                "line": {"color": style.color(theme), "width": style.width, "dash": style.dash},
-                "marker": {"size": style.size, "symbol": style.symbol, "color": style.color(theme)},
-                "fill": "toself" if _is_pair(model) else "none",
-                "fillcolor": rgba(style.color(theme), band_opacity(style)),
-            }
-        )  # fmt: skip
-    others = [(SHUFFLED, "dot"), (CHANCE, "solid"), *([(BASELINE, "dash")] if baseline else [])]
-    for title, dash in others:
-        titles.append(title)
-        line = {"color": colours.muted, "width": 1.6, "dash": dash}
-        traces.append({"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": title, "line": line})
-    in_row = max(_LEGEND // (52 + 7 * max(map(len, titles))), 1)  # plotly gives every entry the room of the longest
-    height = 12 + 21 * -(-len(titles) // in_row)
-    layout = base_layout(theme, height, margin={"l": 0, "r": 0, "t": height - 12, "b": 0}, showlegend=True)
-    layout["legend"] |= {"itemclick": False, "itemdoubleclick": False, "maxheight": 1}  # half of a figure by default
-    layout |= {
-        "xaxis": {"visible": False},
-        "yaxis": {"visible": False},
-        "dragmode": False,
-        "meta": {"alt": f"Legend of the panels: {', '.join(titles)}."},
-    }
-    return go.Figure({"data": traces, "layout": layout})
-
-
 def heading(title: str, small: str, margin: int) -> dict[str, Any]:
     """Return a figure's title at the top left of its ``margin`` (px), with a line under it; both without markup."""
     return {
@@ -183,7 +145,8 @@ def beneath(distance: int, height: int) -> dict[str, Any]:
 # --- pieces --------------------------------------------------------------------------------------
 
 
-def _is_pair(model: str) -> bool:
+def is_pair(model: str) -> bool:
+    """Return whether a model is one of the two that the page is about, which are drawn with bands."""
     return model in ("pretrained", "brain_tuned")
 
 
@@ -250,7 +213,7 @@ def _across(y: float, dash: str, colour: str) -> dict[str, Any]:
 def _range(lines: Sequence[ProbeLine], chance: float, baseline: float) -> list[float]:
     """Return a range that holds every score, every interval drawn, and the horizontal lines."""
     shown = [line.score for line in lines]
-    shown += [a for line in lines if _is_pair(line.model) for a in (line.low, line.high, line.shuffled)]
+    shown += [a for line in lines if is_pair(line.model) for a in (line.low, line.high, line.shuffled)]
     values = np.concatenate([*map(np.asarray, shown), [y for y, _ in _levels(chance, baseline)]])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())

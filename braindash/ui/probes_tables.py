@@ -66,7 +66,9 @@ def others_sentence(probing: Probing, model: str) -> str:
         n, rose, fell = moved(probing, other)
         if n:
             changed = (*rose, *fell)
-            which = f" ({', '.join(_inside(m.title) for m in changed[:_FEW])})" if changed else ""
+            tasks = list(dict.fromkeys(_inside(m.title) for m in changed))  # one may rise here and fall there
+            more = f" and {len(tasks) - _FEW} more" if len(tasks) > _FEW else ""
+            which = f" ({', '.join(tasks[:_FEW])}{more})" if tasks else ""
             parts.append(f"{names.model(other)} {sum(len(m.layers) for m in changed)} of {n}{which}")
     return f"Other models that differ from the pretrained one: {'; '.join(parts)}." if parts else ""
 

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from braindash.errors import BraindashError
-from braindash.ui import address, controls_view, kept, links, names, probes_tables
+from braindash.ui import address, controls_view, kept, legend, links, names, probes_tables
 from braindash.ui.charts import chart, theme
 from braindash.ui.glossary_help import explain
 from braindash.ui.text import count, duration, escape, shorten, true_minus
@@ -123,8 +123,6 @@ def choose(probing: Probing) -> Choice:
 
 def curves(probing: Probing, choice: Choice) -> None:
     """Draw a panel a task: score over layers, of the pretrained, the tuned and the chosen other models."""
-    from braindash.figures import probe_legend
-
     st.subheader("What each layer tells", help=explain("probe", "score", "chance", "shuffled_labels"))
     controls = [m for m in probing.models if names.is_control(m) and m != UNTRAINED]
     drawn = controls_view.choose(controls, "controls", "Controls drawn")
@@ -132,8 +130,7 @@ def curves(probing: Probing, choice: Choice) -> None:
     baseline = any(
         np.isfinite(t.baseline) and np.isfinite(t.chance) and abs(t.baseline - t.chance) > 1e-9 for t in probing.tasks
     )
-    legend = kept.figure(probe_legend, models, baseline=baseline, theme=theme())
-    chart(legend, key="probe_legend", keep=False)
+    _legend(models, baseline)
     st.session_state[TASKS_KEY] = [t.name for t in probing.tasks]
     for begin in range(0, len(probing.tasks), COLUMNS):
         row = probing.tasks[begin : begin + COLUMNS]
@@ -146,6 +143,16 @@ def curves(probing: Probing, choice: Choice) -> None:
         "An interval is that of a score; whether two models differ shows in the table of differences. "
         "Click a point for its details further down."
     )
+
+
+def _legend(models: Sequence[str], baseline: bool) -> None:
+    from braindash.figures.probes import BASELINE, CHANCE, SHUFFLED, is_pair
+    from braindash.figures.style import theme_of
+
+    page = theme()
+    others = [(SHUFFLED, "dot"), (CHANCE, "solid"), *([(BASELINE, "dash")] if baseline else [])]
+    entries = [legend.of_model(m, page, with_band=is_pair(m)) for m in models]
+    legend.draw([*entries, *(legend.Entry(t, theme_of(page).muted, dash=d) for t, d in others)], page)
 
 
 def _panel(probing: Probing, task: ProbeTask, models: Sequence[str], choice: Choice, place: int) -> None:

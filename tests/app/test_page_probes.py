@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import fake_home
@@ -15,8 +16,9 @@ import pytest
 from conftest import OpenPage, checked, words
 
 from braindash.config import Home
+from braindash.figures.style import MARKERS
 from braindash.runs.record import RunStore
-from braindash.ui import probes_readers, probes_tables
+from braindash.ui import legend, probes_readers, probes_tables
 
 PAIR = ("pretrained", "brain_tuned")
 
@@ -123,6 +125,14 @@ def test_a_rise_below_chance_and_the_changes_of_a_control_are_said(home: Home, o
     assert "word identity (layers 3–4, most +0.080 at 4) and" in text
     assert "Block-permuted 1 of 16 (mel spectrum)." in text
 
+    def both_ways(document: dict[str, Any]) -> None:
+        for row in document["differences"]:
+            if (row["model"], row["task"], row["layer"]) == ("block_permuted", "mel", 3):
+                row.update(delta=0.03, q=0.01)
+
+    change(home, run_id, both_ways)
+    assert "Block-permuted 2 of 16 (mel spectrum)." in said(open_page("probes")), "a task is named once"
+
 
 def test_tasks_stand_from_sound_to_meaning_and_then_the_others(home: Home, open_page: OpenPage) -> None:
     probed(home)
@@ -154,6 +164,35 @@ def test_a_panel_holds_scores_bands_shuffled_labels_chance_and_baseline(home: Ho
     pitch = panels(open_page("probes"))["Pitch"]
     assert pitch["layout"]["yaxis"]["title"]["text"] == "R²"
     assert len([s for s in pitch["layout"]["shapes"] if s["type"] == "line"]) == 1  # baseline is chance
+
+
+def test_the_panels_share_a_legend_of_what_they_draw(home: Home, open_page: OpenPage) -> None:
+    probed(home)
+    (sent,) = [h.proto.body for h in open_page("probes").get("html") if "Legend of the panels" in h.proto.body]
+    titles = ["Pretrained", "Brain-tuned", "Block-permuted", "Untrained", "Labels shuffled", "Chance"]
+    assert re.findall(r">([^<>]+)</span>", sent) == [*titles, "Majority baseline"]
+    drawn = [base64.b64decode(d).decode() for d in re.findall(r"base64,([^\"]+)", sent)]
+    line = panels(open_page("probes"))["Word identity"]["data"]
+    colours = {t["customdata"][0][0]: t["line"]["color"] for t in line if "markers" in t["mode"]}
+    for picture, model in zip(drawn, ("pretrained", "brain_tuned", "block_permuted", "random_weights"), strict=False):
+        assert f'stroke="{colours[model]}"' in picture
+        assert ("<rect" in picture) == (model in PAIR)
+        assert ("stroke-dasharray" in picture) == (model not in PAIR)
+
+
+def test_a_name_in_a_legend_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(legend.st, "html", sent.append)
+    legend.draw([legend.of_model("<b onclick=x>&amp;", "light"), legend.Entry("a < b", "#000000")], "light")
+    assert "<b " not in sent[0]
+    assert "a &lt; b" in sent[0]
+
+
+@pytest.mark.parametrize("symbol", MARKERS)
+def test_marks_lie_around_the_line(symbol: str) -> None:
+    corners = np.array(legend.corners_of(symbol, 3.0))
+    assert np.abs(corners.mean(axis=0)).max() < 0.6
+    assert 2.5 < np.abs(corners).max() < 4.3
 
 
 def test_the_table_of_differences_is_centred_on_zero_and_stars_what_was_found(home: Home, open_page: OpenPage) -> None:

@@ -219,6 +219,7 @@ def test_another_study_is_not_probed_with_a_story_that_tuning_heard(run: Run) ->
         (folder / "other" / file.name).write_bytes(file.read_bytes())
     (folder / "other" / "study.yaml").write_text(yaml.safe_dump(spec | {"id": "other"}))
     add_study(run.home, "table", folder / "other")
+    (run.path / PROBING).touch()  # where no test before this one has probed the run
     before = (run.path / PROBING).read_bytes()
     with pytest.raises(LeakageError, match="one"):
         probe_run(run, corpus=study_corpus(open_study("other", run.home)), tasks=["phone"])
