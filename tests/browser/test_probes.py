@@ -118,7 +118,8 @@ def test_it_fits_every_window_and_both_themes(server: Server, visit: Visit) -> N
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, width
         legend = page.get_by_label("Legend of the panels")
         pictures = legend.locator("img").evaluate_all("all => all.map(e => e.complete && e.naturalWidth > 0)")
-        assert pictures and all(pictures), pictures
+        assert pictures
+        assert all(pictures), pictures
         assert legend.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, width  # it wraps, and nothing is cut
         page.close()
 
