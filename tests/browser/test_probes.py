@@ -28,9 +28,9 @@ def panel(page: Any, title: str) -> Any:
 
 def click_mark(page: Any, plot: Any, trace: int, point: int) -> None:
     """Click a mark at the place where it is drawn: Plotly's own layer above the marks takes the click."""
-    plot.scroll_into_view_if_needed()
     mark = plot.locator(".scatterlayer .trace").nth(trace).locator(".points path").nth(point)
     mark.wait_for(state="attached")
+    plot.scroll_into_view_if_needed()  # not before: until then a plot further down may be the first of its kind
     page.wait_for_timeout(300)  # the page stops moving
     box = mark.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
