@@ -1,4 +1,4 @@
-"""Take the pictures of docs/gallery.md: every page of the dashboard on a real home, in a real browser.
+"""Take the pictures of docs/gallery.md and of the guides: pages of the dashboard on a real home, in a real browser.
 
 ``make gallery`` runs it on the embedded study, ``make gallery HOME_DIR=…`` on a home that is there already.
 Nothing but the home's own server is asked. A page of the navigation without an entry in `SHOTS` is an error.
@@ -29,7 +29,8 @@ from braindash.ui.layout import SECTIONS
 
 DOCS = Path(__file__).resolve().parent
 PICTURES = DOCS / "images" / "gallery"
-LARGEST = 250_000  # bytes of a picture
+GUIDE_PICTURES = DOCS / "images"
+LARGEST = 250_000  # bytes of a picture of one screen
 START_SECONDS = 120
 
 
@@ -150,6 +151,20 @@ SHOTS: tuple[Shot, ...] = (
 )  # fmt: skip
 
 
+# what the README and the guides show: more of a page than a screen holds
+GUIDES: tuple[Shot, ...] = (
+    Shot("home", "overview", "The Overview page after `make demo`", height=1235),
+    Shot("cortex", "cortex", "The Cortex page on the embedded study", wait=MAPS, height=2010),
+    Shot("probes", "probes", "The Probes page on the embedded study", wait=CHART, height=2000),
+    Shot("rsa", "rsa", "The RSA page on the embedded study", wait=CHART, height=1790),
+)
+
+
+def file_of(shot: Shot) -> Path:
+    """Return where a picture is kept."""
+    return (GUIDE_PICTURES if shot in GUIDES else PICTURES) / f"{shot.name}.png"
+
+
 def titles() -> dict[str, str]:
     """Return the title of every page of the navigation by its name in the address."""
     return {entry.url: entry.title for entries in SECTIONS.values() for entry in entries}
@@ -253,7 +268,12 @@ def _settled(page: Any) -> None:
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
-def small(png: bytes) -> bytes:
+def largest(shot: Shot) -> int:
+    """Return how many bytes a picture may have: more where it is higher than a screen."""
+    return LARGEST * max(shot.height, 900) // 900
+
+
+def small(png: bytes, limit: int = LARGEST) -> bytes:
     """Return a picture with as many colours as its size allows: all of them, or a palette of 256 and fewer."""
     from PIL import Image
 
@@ -261,9 +281,9 @@ def small(png: bytes) -> bytes:
     for colours in (None, 256, 128, 64):
         out = io.BytesIO()
         (picture.quantize(colours) if colours else picture).save(out, "PNG", optimize=True)
-        if out.tell() <= LARGEST:
+        if out.tell() <= limit:
             return out.getvalue()
-    raise BraindashError(f"A picture has more than {LARGEST:,} bytes.", "Take a smaller part of the page.")
+    raise BraindashError(f"A picture has more than {limit:,} bytes.", "Take a smaller part of the page.")
 
 
 def main() -> int:
@@ -280,7 +300,7 @@ def main() -> int:
         if not given.home and not any(row.has_results for row in RunStore(home).list()):
             subprocess.run([sys.executable, "-m", "braindash", "demo", "--home", str(home.path)], check=True)
         only = set(filter(None, given.only.split(",")))
-        draw(home, [shot for shot in SHOTS if not only or shot.name in only])
+        draw(home, [shot for shot in (*SHOTS, *GUIDES) if not only or shot.name in only])
     except BraindashError as error:
         sys.stderr.write(f"error: {error.what} {error.remedy}\n")
         return 2
@@ -289,7 +309,7 @@ def main() -> int:
 
 
 def draw(home: Home, shots: list[Shot]) -> None:
-    """Take pictures of a home's pages into docs/images/gallery."""
+    """Take pictures of a home's pages into docs/images and its folder gallery."""
     from playwright import sync_api
 
     executable = shutil.which("chromium")
@@ -309,13 +329,13 @@ def draw(home: Home, shots: list[Shot]) -> None:
             page = context.new_page()
             page.set_default_timeout(60_000)
             try:
-                data = small(take(page, shot, base, named))
+                data = small(take(page, shot, base, named), largest(shot))
             except sync_api.TimeoutError as error:
                 failed.append(shot.name)
-                sys.stderr.write(f"{shot.name}.png  not taken: {str(error).splitlines()[0]}\n")
+                sys.stderr.write(f"{file_of(shot).relative_to(DOCS)}  not taken: {str(error).splitlines()[0]}\n")
             else:
-                (PICTURES / f"{shot.name}.png").write_bytes(data)
-                sys.stderr.write(f"{shot.name}.png  {len(data) / 1000:.0f} kB\n")
+                file_of(shot).write_bytes(data)
+                sys.stderr.write(f"{file_of(shot).relative_to(DOCS)}  {len(data) / 1000:.0f} kB\n")
             context.close()
         browser.close()
     if failed:

@@ -45,12 +45,21 @@ def test_a_page_without_a_picture_is_told(gallery: ModuleType, monkeypatch: pyte
 
 def test_the_page_is_what_the_script_writes_and_its_pictures_are_there(gallery: ModuleType) -> None:
     assert (DOCS / "gallery.md").read_text(encoding="utf-8") == gallery.text(), "out of date: make gallery"
-    for shot in gallery.SHOTS:
-        file = gallery.PICTURES / f"{shot.name}.png"
+    for shot in (*gallery.SHOTS, *gallery.GUIDES):
+        file = gallery.file_of(shot)
         assert file.exists(), f"{file.name} is missing: make gallery"
-        assert file.stat().st_size <= gallery.LARGEST
+        assert file.stat().st_size <= gallery.largest(shot)
         assert file.read_bytes().startswith(b"\x89PNG")
     assert {f.stem for f in gallery.PICTURES.glob("*.png")} == {shot.name for shot in gallery.SHOTS}
+
+
+def test_the_guides_show_the_pictures_that_are_taken_for_them(gallery: ModuleType) -> None:
+    guides = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    shown = "".join(f.read_text(encoding="utf-8") for f in guides if f.name != "gallery.md")
+    for shot in gallery.GUIDES:
+        assert f"![{shot.caption}]" in shown
+        assert f"images/{shot.name}.png)" in shown
+        assert gallery.file_of(shot).parent == DOCS / "images"
 
 
 def test_pictures_lose_colours_before_they_are_refused(gallery: ModuleType) -> None:
