@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from braindash.figures.style import band_opacity, model_style, theme_of
+from braindash.figures.style import band_opacity, model_style
+from braindash.ui.text import escape
 
 if TYPE_CHECKING:
     from braindash.figures.style import ThemeName
 
+KEY = "panels_legend"
 _WIDE, _HIGH = 30, 14  # px of an entry's picture
 _DASHES = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "11 4"}
 
@@ -40,20 +42,15 @@ def of_model(name: str, theme: ThemeName, *, with_band: bool = False) -> Entry:
     return Entry(style.title, style.color(theme), style.width, style.dash, style.symbol, style.size, band)
 
 
-def draw(entries: Iterable[Entry], theme: ThemeName) -> None:
-    """Draw the entries in a row that wraps; a screen reader reads their titles."""
-    said = "".join(
-        '<span style="display:inline-flex;align-items:center;gap:0.4rem;white-space:nowrap">'
-        f"{_picture(entry)}{html.escape(html.unescape(entry.title))}</span>"
-        for entry in entries
-    )
-    st.html(
-        '<div role="group" aria-label="Legend of the panels" style="display:flex;flex-wrap:wrap;'
-        f'gap:0.3rem 1.1rem;font-size:0.875rem;color:{theme_of(theme).text}">{said}</div>'
-    )
+def draw(entries: Iterable[Entry]) -> None:
+    """Draw the entries in a row that wraps between them; a screen reader reads their titles."""
+    with st.container(key=KEY, horizontal=True, gap="small"):
+        for entry in entries:
+            st.markdown(f"![Line of]({_picture(entry)})\u00a0{escape(html.unescape(entry.title))}", width="content")
 
 
 def _picture(entry: Entry) -> str:
+    """Return the address of an entry's picture, which holds all of it: Markdown takes pictures and no drawings."""
     x, y = _WIDE / 2, _HIGH / 2
     parts = []
     if entry.band:
@@ -68,9 +65,7 @@ def _picture(entry: Entry) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDE}" height="{_HIGH}" viewBox="0 0 {_WIDE} {_HIGH}">'
         f"{''.join(parts)}</svg>"
     )
-    # drawn as a file: of SVG that stands in the text, Streamlit lets nothing through
-    data = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="" width="{_WIDE}" height="{_HIGH}" style="flex:none" src="data:image/svg+xml;base64,{data}">'
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def corners_of(symbol: str, r: float) -> list[tuple[float, float]]:

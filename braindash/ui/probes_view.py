@@ -152,7 +152,7 @@ def _legend(models: Sequence[str], baseline: bool) -> None:
     page = theme()
     others = [(SHUFFLED, "dot"), (CHANCE, "solid"), *([(BASELINE, "dash")] if baseline else [])]
     entries = [legend.of_model(m, page, with_band=is_pair(m)) for m in models]
-    legend.draw([*entries, *(legend.Entry(t, theme_of(page).muted, dash=d) for t, d in others)], page)
+    legend.draw([*entries, *(legend.Entry(t, theme_of(page).muted, dash=d) for t, d in others)])
 
 
 def _panel(probing: Probing, task: ProbeTask, models: Sequence[str], choice: Choice, place: int) -> None:

@@ -19,6 +19,7 @@ from braindash.config import Home
 from braindash.figures.style import MARKERS
 from braindash.runs.record import RunStore
 from braindash.ui import legend, probes_readers, probes_tables
+from braindash.ui.text import escape
 
 PAIR = ("pretrained", "brain_tuned")
 
@@ -168,10 +169,10 @@ def test_a_panel_holds_scores_bands_shuffled_labels_chance_and_baseline(home: Ho
 
 def test_the_panels_share_a_legend_of_what_they_draw(home: Home, open_page: OpenPage) -> None:
     probed(home)
-    (sent,) = [h.proto.body for h in open_page("probes").get("html") if "Legend of the panels" in h.proto.body]
+    sent = [m.value for m in open_page("probes").markdown if m.value.startswith("![Line of]")]
     titles = ["Pretrained", "Brain-tuned", "Block-permuted", "Untrained", "Labels shuffled", "Chance"]
-    assert re.findall(r">([^<>]+)</span>", sent) == [*titles, "Majority baseline"]
-    drawn = [base64.b64decode(d).decode() for d in re.findall(r"base64,([^\"]+)", sent)]
+    assert [entry.split("\u00a0")[1].replace("\\", "") for entry in sent] == [*titles, "Majority baseline"]
+    drawn = [base64.b64decode(re.findall(r"base64,([^)]+)", entry)[0]).decode() for entry in sent]
     line = panels(open_page("probes"))["Word identity"]["data"]
     colours = {t["customdata"][0][0]: t["line"]["color"] for t in line if "markers" in t["mode"]}
     for picture, model in zip(drawn, ("pretrained", "brain_tuned", "block_permuted", "random_weights"), strict=False):
@@ -182,10 +183,12 @@ def test_the_panels_share_a_legend_of_what_they_draw(home: Home, open_page: Open
 
 def test_a_name_in_a_legend_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(legend.st, "html", sent.append)
-    legend.draw([legend.of_model("<b onclick=x>&amp;", "light"), legend.Entry("a < b", "#000000")], "light")
-    assert "<b " not in sent[0]
-    assert "a &lt; b" in sent[0]
+    monkeypatch.setattr(legend.st, "markdown", lambda text, **_: sent.append(text))
+    legend.draw(
+        [legend.of_model("<b onclick=x>[l](https://evil.example)", "light"), legend.Entry("a < *b*", "#000000")]
+    )
+    assert re.search(r"(?<!\\)(<b|\[l)", sent[0]) is None
+    assert sent[1].endswith("\u00a0" + escape("a < *b*"))
 
 
 @pytest.mark.parametrize("symbol", MARKERS)

@@ -116,7 +116,7 @@ def test_it_fits_every_window_and_both_themes(server: Server, visit: Visit) -> N
         page = visit("probes", width=width, scheme=scheme)
         page.locator(".js-plotly-plot").nth(8).wait_for()
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, width
-        legend = page.get_by_label("Legend of the panels")
+        legend = page.locator(".st-key-panels_legend")
         pictures = legend.locator("img").evaluate_all("all => all.map(e => e.complete && e.naturalWidth > 0)")
         assert pictures
         assert all(pictures), pictures
