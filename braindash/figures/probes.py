@@ -1,4 +1,4 @@
-"""Probes of layers: score over layers for one task, and the legend that the panels of many tasks share."""
+"""Probes of layers: score over layers for one task; the panels of many tasks share a legend that stands apart."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def probe_curves(
     ordered = sorted(lines, key=lambda line: -model_style(line.model).order)  # the pair on top
     traces: list[dict[str, Any]] = []
     for line in ordered:
-        if is_pair(line.model):
+        if _is_pair(line.model):
             traces += _band(line, x, theme)
-    traces += [_dotted(line, x, theme) for line in ordered if is_pair(line.model)]
+    traces += [_dotted(line, x, theme) for line in ordered if _is_pair(line.model)]
     traces += [_marks(line, x, theme) for line in ordered]
     shapes = [_across(y, dash, colours.muted) for y, dash in _levels(chance, baseline)]
     if picked is not None and picked in x:
@@ -145,8 +145,7 @@ def beneath(distance: int, height: int) -> dict[str, Any]:
 # --- pieces --------------------------------------------------------------------------------------
 
 
-def is_pair(model: str) -> bool:
-    """Return whether a model is one of the two that the page is about, which are drawn with bands."""
+def _is_pair(model: str) -> bool:
     return model in ("pretrained", "brain_tuned")
 
 
@@ -213,7 +212,7 @@ def _across(y: float, dash: str, colour: str) -> dict[str, Any]:
 def _range(lines: Sequence[ProbeLine], chance: float, baseline: float) -> list[float]:
     """Return a range that holds every score, every interval drawn, and the horizontal lines."""
     shown = [line.score for line in lines]
-    shown += [a for line in lines if is_pair(line.model) for a in (line.low, line.high, line.shuffled)]
+    shown += [a for line in lines if _is_pair(line.model) for a in (line.low, line.high, line.shuffled)]
     values = np.concatenate([*map(np.asarray, shown), [y for y, _ in _levels(chance, baseline)]])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())

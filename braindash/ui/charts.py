@@ -78,7 +78,6 @@ def chart(
     runs: Sequence[str] = (),
     clicked: Callable[[], None] | None = None,
     bar: bool = True,
-    keep: bool = True,
 ) -> None:
     """Draw a figure of `braindash.figures` with its description for those who cannot see it.
 
@@ -94,8 +93,6 @@ def chart(
         Called when a point is clicked, before the page runs anew.
     bar : bool
         Show plotly's buttons.
-    keep : bool
-        Offer it as a bookmark; not what is only a part, such as a legend.
     """
     meta = figure.layout.meta
     alt = meta.get("alt") if isinstance(meta, dict) else None
@@ -105,8 +102,7 @@ def chart(
         st.plotly_chart(sent, key=key, theme=None, config=config, alt=alt)
     else:
         st.plotly_chart(sent, key=key, theme=None, config=config, alt=alt, on_select=clicked, selection_mode="points")
-    if keep:
-        offer(Shown(key, title, alt or "", n, statistics, tuple(runs), figure=figure))
+    offer(Shown(key, title, alt or "", n, statistics, tuple(runs), figure=figure))
 
 
 def offer(thing: Shown) -> None:

@@ -67,8 +67,7 @@ def others_sentence(probing: Probing, model: str) -> str:
         if n:
             changed = (*rose, *fell)
             tasks = list(dict.fromkeys(_inside(m.title) for m in changed))  # one may rise here and fall there
-            more = f" and {len(tasks) - _FEW} more" if len(tasks) > _FEW else ""
-            which = f" ({', '.join(tasks[:_FEW])}{more})" if tasks else ""
+            which = f" ({_first(tasks, _FEW)})" if tasks else ""
             parts.append(f"{names.model(other)} {sum(len(m.layers) for m in changed)} of {n}{which}")
     return f"Other models that differ from the pretrained one: {'; '.join(parts)}." if parts else ""
 
@@ -212,8 +211,13 @@ def folds(probing: Probing, model: str | None, task: str, layer: int) -> pd.Data
 
 def _held_out(held: Any) -> str:
     listed = [shorten(h, 40) for h in held] if isinstance(held, (list, tuple)) else []
-    more = len(listed) - _MOST_HELD_OUT
-    return ", ".join(listed[:_MOST_HELD_OUT]) + (f" and {more:,} more" if more > 0 else "")
+    return _first(listed, _MOST_HELD_OUT)
+
+
+def _first(texts: Sequence[str], most: int) -> str:
+    """Return the first texts, and how many there are beside them."""
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _minus(a: Any, b: Any) -> float:

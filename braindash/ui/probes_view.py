@@ -146,12 +146,12 @@ def curves(probing: Probing, choice: Choice) -> None:
 
 
 def _legend(models: Sequence[str], baseline: bool) -> None:
-    from braindash.figures.probes import BASELINE, CHANCE, SHUFFLED, is_pair
+    from braindash.figures.probes import BASELINE, CHANCE, SHUFFLED
     from braindash.figures.style import theme_of
 
     page = theme()
     others = [(SHUFFLED, "dot"), (CHANCE, "solid"), *([(BASELINE, "dash")] if baseline else [])]
-    entries = [legend.of_model(m, page, with_band=is_pair(m)) for m in models]
+    entries = [legend.of_model(m, page, with_band=not names.is_control(m)) for m in models]
     legend.draw([*entries, *(legend.Entry(t, theme_of(page).muted, dash=d) for t, d in others)])
 
 

@@ -6,10 +6,12 @@ layers 0 and 1 are the same in both models; the block-permuted control changes n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import fake_home
 import numpy as np
 
 from braindash.config import Home
@@ -196,3 +198,25 @@ def write(home: Home, run_id: str, tasks: Sequence[FakeTask] = TASKS, **more: An
     write_document(folder / "probing.json", made)
     write_arrays(folder / "probing.nc", arrays(made, tasks))
     return made
+
+
+def probed(home: Home, name: str = "first tuning", **more: Any) -> str:
+    """Add a run that is done and probed; its id."""
+    run_id = fake_home.add_done(home, name)
+    write(home, run_id, **more)
+    return run_id
+
+
+def figures(page: Any, kind: str = "scatter") -> list[dict[str, Any]]:
+    """Return the page's figures that have a trace of this kind and show data."""
+    found = [json.loads(c.proto.spec) for c in page.get("plotly_chart")]
+    return [f for f in found if any(t["type"] == kind for t in f["data"])]
+
+
+def panels(page: Any) -> dict[str, dict[str, Any]]:
+    """Return the small multiples by the bold part of their title."""
+    return {
+        f["layout"]["annotations"][0]["text"].split("</b>")[0].removeprefix("<b>"): f
+        for f in figures(page)
+        if f["layout"]["xaxis"].get("title", {}).get("text") == "Layer"
+    }

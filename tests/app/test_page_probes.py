@@ -6,7 +6,6 @@ import base64
 import csv
 import io
 import json
-import re
 from typing import Any
 
 import fake_home
@@ -14,20 +13,13 @@ import numpy as np
 import probing_home
 import pytest
 from conftest import OpenPage, checked, words
+from probing_home import figures, panels, probed
 
 from braindash.config import Home
-from braindash.figures.style import MARKERS
 from braindash.runs.record import RunStore
-from braindash.ui import legend, probes_readers, probes_tables
-from braindash.ui.text import escape
+from braindash.ui import probes_readers, probes_tables
 
 PAIR = ("pretrained", "brain_tuned")
-
-
-def probed(home: Home, name: str = "first tuning", **more: Any) -> str:
-    run_id = fake_home.add_done(home, name)
-    probing_home.write(home, run_id, **more)
-    return run_id
 
 
 def change(home: Home, run_id: str, edit: Any) -> None:
@@ -36,21 +28,6 @@ def change(home: Home, run_id: str, edit: Any) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     edit(document)
     path.write_text(json.dumps(document), encoding="utf-8")
-
-
-def figures(page: Any, kind: str = "scatter") -> list[dict[str, Any]]:
-    """Return the page's figures that have a trace of this kind and show data."""
-    found = [json.loads(c.proto.spec) for c in page.get("plotly_chart")]
-    return [f for f in found if any(t["type"] == kind for t in f["data"])]
-
-
-def panels(page: Any) -> dict[str, dict[str, Any]]:
-    """Return the small multiples by the bold part of their title."""
-    return {
-        f["layout"]["annotations"][0]["text"].split("</b>")[0].removeprefix("<b>"): f
-        for f in figures(page)
-        if f["layout"]["xaxis"].get("title", {}).get("text") == "Layer"
-    }
 
 
 def numbers(packed: Any) -> np.ndarray:
@@ -165,37 +142,6 @@ def test_a_panel_holds_scores_bands_shuffled_labels_chance_and_baseline(home: Ho
     pitch = panels(open_page("probes"))["Pitch"]
     assert pitch["layout"]["yaxis"]["title"]["text"] == "R²"
     assert len([s for s in pitch["layout"]["shapes"] if s["type"] == "line"]) == 1  # baseline is chance
-
-
-def test_the_panels_share_a_legend_of_what_they_draw(home: Home, open_page: OpenPage) -> None:
-    probed(home)
-    sent = [m.value for m in open_page("probes").markdown if m.value.startswith("![Line of]")]
-    titles = ["Pretrained", "Brain-tuned", "Block-permuted", "Untrained", "Labels shuffled", "Chance"]
-    assert [entry.split("\u00a0")[1].replace("\\", "") for entry in sent] == [*titles, "Majority baseline"]
-    drawn = [base64.b64decode(re.findall(r"base64,([^)]+)", entry)[0]).decode() for entry in sent]
-    line = panels(open_page("probes"))["Word identity"]["data"]
-    colours = {t["customdata"][0][0]: t["line"]["color"] for t in line if "markers" in t["mode"]}
-    for picture, model in zip(drawn, ("pretrained", "brain_tuned", "block_permuted", "random_weights"), strict=False):
-        assert f'stroke="{colours[model]}"' in picture
-        assert ("<rect" in picture) == (model in PAIR)
-        assert ("stroke-dasharray" in picture) == (model not in PAIR)
-
-
-def test_a_name_in_a_legend_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[str] = []
-    monkeypatch.setattr(legend.st, "markdown", lambda text, **_: sent.append(text))
-    legend.draw(
-        [legend.of_model("<b onclick=x>[l](https://evil.example)", "light"), legend.Entry("a < *b*", "#000000")]
-    )
-    assert re.search(r"(?<!\\)(<b|\[l)", sent[0]) is None
-    assert sent[1].endswith("\u00a0" + escape("a < *b*"))
-
-
-@pytest.mark.parametrize("symbol", MARKERS)
-def test_marks_lie_around_the_line(symbol: str) -> None:
-    corners = np.array(legend.corners_of(symbol, 3.0))
-    assert np.abs(corners.mean(axis=0)).max() < 0.6
-    assert 2.5 < np.abs(corners).max() < 4.3
 
 
 def test_the_table_of_differences_is_centred_on_zero_and_stars_what_was_found(home: Home, open_page: OpenPage) -> None:

@@ -9,16 +9,9 @@ from typing import Any
 import fake_home
 import probing_home
 from conftest import Server, settle
-
-from braindash.config import Home
+from probing_home import probed
 
 Visit = Callable[..., Any]
-
-
-def probed(home: Home, name: str = "first tuning", **more: Any) -> str:
-    run_id = fake_home.add_done(home, name)
-    probing_home.write(home, run_id, **more)
-    return run_id
 
 
 def panel(page: Any, title: str) -> Any:
@@ -86,6 +79,8 @@ def test_a_cell_answers_where_layers_are_many_and_cells_carry_stars(server: Serv
     server.start()
     page = visit("probes")
     table = page.locator(".js-plotly-plot").filter(has=page.locator(".heatmaplayer .hm")).first
+    # not before its stars are drawn: until then a plot further down may be the first of its kind
+    table.locator(".scatterlayer .points path").first.wait_for(state="attached")
     table.scroll_into_view_if_needed()
     page.wait_for_timeout(300)  # the page stops moving
     box = table.locator(".heatmaplayer").bounding_box()
